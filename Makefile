@@ -1,0 +1,87 @@
+# Every target sets itself up. PYTHON is the interpreter the environment is made from: make test PYTHON=python3.12
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TORCH := torch==2.13.0
+# Machine code for two architectures, and PTX for the rest: enough to develop and test. `make cuda` and `make wheel`
+# compile for all-major.
+CUDA_ARCHS ?= 75;90
+
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint $(VENV)/constraints.txt
+BUILD_TOOLS := cmake ninja pybind11 scikit-build-core
+EDITABLE := --no-build-isolation --config-settings=build-dir=build/editable \
+	--config-settings='cmake.define.CMAKE_CUDA_ARCHITECTURES=$(CUDA_ARCHS)'
+WERROR := --config-settings=cmake.define.SARCORE_WERROR=ON
+CSRC := $(shell find csrc -name '*.h' -o -name '*.cuh' -o -name '*.cpp' -o -name '*.cu')
+BUILD_INPUT := pyproject.toml CMakeLists.txt $(CSRC)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint format build bench gpu cuda wheel clean
+
+help:  ## this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' Makefile | expand -t 18
+
+demo: $(VENV)/run.stamp  ## simulate a small SAR data set and run the whole experiment in miniature
+	$(BIN)/sarcore demo
+
+test: lint  ## all checks and all tests but the slow ones
+	$(BIN)/python -m pytest -m "not slow" --doctest-modules --doctest-glob=README.md python_tests sarcore README.md
+
+test-all: lint  ## the slow tests too
+	$(BIN)/python -m pytest --doctest-modules --doctest-glob=README.md python_tests sarcore README.md
+
+lint: $(VENV)/dev.stamp  ## ruff, mypy, clang-format, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict sarcore
+	$(BIN)/clang-format --dry-run -Werror $(CSRC)
+	$(BIN)/lint-imports
+
+format: $(VENV)/dev.stamp  ## rewrite the sources in the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CSRC)
+
+build: $(VENV)/torch.stamp  ## recompile after a change under csrc/, in an environment that is there
+	$(PIP) $(EDITABLE) $(WERROR) --no-deps --editable .
+
+bench: $(VENV)/dev.stamp  ## time the operators against their peers on this machine
+	$(BIN)/python bench/run.py --out bench/results
+
+gpu:  ## on a machine with an NVIDIA GPU: build in place without network, CUDA tests, benchmarks
+	$(PYTHON) tools/check_gpu.py
+	$(PYTHON) -m pip install --quiet --no-deps --no-build-isolation --config-settings=build-dir=build/gpu \
+		--config-settings=cmake.define.SARCORE_CUDA=ON \
+		--config-settings=cmake.define.CMAKE_CUDA_ARCHITECTURES=native --editable .
+	$(PYTHON) -m pytest -m cuda python_tests
+	$(PYTHON) bench/run.py --out bench/results
+
+cuda: $(VENV)/dev.stamp  ## compile the CUDA code for all-major with warnings as errors
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --config-settings=build-dir=build/cuda \
+		--config-settings=cmake.define.SARCORE_CUDA=ON $(WERROR) --wheel-dir build/cuda-wheel .
+
+wheel: $(VENV)/dev.stamp  ## a repaired and smoke-tested wheel for each CPython found, in wheelhouse/
+	tools/wheels.sh $(BIN)
+
+clean:  ## remove what was built; .venv stays
+	rm -rf build dist wheelhouse .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
+
+# --- the environment: torch first and alone, then the package; a stamp for each state it can be in
+$(VENV)/torch.stamp:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("sarcore needs Python 3.10 or newer and this is " \
+		+ sys.version.split()[0] + ": call make with PYTHON=<path of a newer one>.")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip --disable-pip-version-check install --quiet --upgrade pip
+	echo "$(TORCH)" > $(VENV)/constraints.txt
+	$(PIP) $(TORCH)
+	touch $@
+
+$(VENV)/run.stamp: $(VENV)/torch.stamp $(BUILD_INPUT)
+	$(PIP) $(BUILD_TOOLS)
+	$(PIP) $(EDITABLE) --editable '.[all]'
+	touch $@
+
+$(VENV)/dev.stamp: $(VENV)/torch.stamp $(BUILD_INPUT)
+	$(PIP) $(BUILD_TOOLS)
+	$(PIP) $(EDITABLE) $(WERROR) --editable '.[all,dev]'
+	touch $(VENV)/run.stamp $@

@@ -1,0 +1,48 @@
+"""Fixtures of the whole suite."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+try:
+    from hypothesis import settings
+
+    # Shared machines pause: a slow example is no failure.
+    settings.register_profile("sarcore", deadline=None, max_examples=50)
+    settings.load_profile("sarcore")
+except ImportError:  # the CUDA tests run where hypothesis may be missing
+    pass
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of real SAR data, or a skip that says where it was looked for."""
+    folder = Path(os.environ.get("SARCORE_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real SAR data at {folder}; set SARCORE_TEST_DATA")
+    return folder
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """The CPU, and a CUDA device where there is one that this build can use."""
+    if request.param == "cuda":
+        import sarcore
+
+        if not torch.cuda.is_available():
+            pytest.skip("torch sees no CUDA device")
+        if not sarcore._core.build_info()["cuda"]:
+            pytest.skip("this build of sarcore has no CUDA kernels")
+    return torch.device(request.param)
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    """A seeded generator: the same random images in every run."""
+    return torch.Generator().manual_seed(0)

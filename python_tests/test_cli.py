@@ -1,0 +1,225 @@
+"""The command line: what it accepts, what it prints, and with which code it ends."""
+
+import errno
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+import sarcore
+from sarcore.cli import main
+from sarcore.cli.progress import ConsoleProgress
+from sarcore.engine import Interrupted
+
+COMMANDS = [
+    "",
+    "demo",
+    "doctor",
+    "simulate",
+    "train",
+    "train began",
+    "train classifier",
+    "generate",
+    "evaluate",
+    "experiment",
+    "experiment augmentation",
+    "report",
+]
+TINY = ["--depth", "18", "--classifier-steps", "2", "--classifier-batch", "4"]
+TINY += ["--began-steps", "2", "--began-width", "4", "--began-batch", "4"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli") / "set"
+    arguments = ["simulate", str(folder), "--scenes-per-class", "2", "--patches-per-side", "2", "--size", "32"]
+    assert main(arguments) == 0
+    return folder
+
+
+def one_line(captured):
+    """The single line on stderr."""
+    assert captured.err.count("\n") == 1, captured.err
+    return captured.err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command, capsys):
+    assert main([*command.split(), "--help"]) == 0
+    out = capsys.readouterr().out
+    assert f"usage: sarcore {command}".strip() in out
+    if command not in ("", "train", "experiment"):
+        assert len(out.splitlines()) > 6
+        assert not re.search(r"--\S+ \S+ *│\n│ *│", out)  # an option without a description
+
+
+def test_wrong_usage_is_2(capsys):
+    assert main(["fly"]) == 2
+    assert main(["experiment", "augmentation", "--data", "x"]) == 2
+    assert main(["demo", "--no-such-flag"]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_without_a_command_the_help_is_shown(capsys):
+    assert main([]) == 0
+    assert "sarcore demo" in capsys.readouterr().out
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"sarcore {sarcore.__version__}\n"
+
+
+def test_python_dash_m_is_the_same_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "sarcore", "report", "no/such/run"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("sarcore: no/such/run/results.json: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_doctor_finds_the_cpu_working(capsys):
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"cpu\s+│ works", out)
+    assert sarcore.__version__ in out
+
+
+def bad_folders(root):
+    (root / "empty").mkdir()
+    (root / "flat").mkdir()
+    (root / "flat" / "a.png").write_bytes(b"x")
+    return [root / "missing", root / "empty", root / "flat"]
+
+
+@pytest.mark.parametrize("command", [["train", "began"], ["train", "classifier"]])
+def test_bad_folders_are_one_line_with_the_path(command, tmp_path, capsys):
+    for folder in bad_folders(tmp_path):
+        assert main([*command, str(folder), "--out", str(tmp_path / "run")]) == 1
+        assert str(folder) in one_line(capsys.readouterr())
+        assert not (tmp_path / "run").exists()
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    with pytest.raises(sarcore.errors.DataError):
+        main(["train", "began", str(tmp_path / "missing"), "--out", str(tmp_path / "run"), "--debug"])
+
+
+def test_a_corrupt_file_in_the_middle_is_named(data, tmp_path, capsys):
+    import shutil
+
+    copy = shutil.copytree(data, tmp_path / "copy")
+    victim = sorted((copy / "forest").glob("*.png"))[3]
+    victim.write_bytes(victim.read_bytes()[:200])
+    run = tmp_path / "run"
+    assert (
+        main(
+            [
+                "experiment",
+                "augmentation",
+                "--data",
+                str(copy),
+                "--class",
+                "water",
+                "--synthetic",
+                "2",
+                "--out",
+                str(run),
+            ]
+        )
+        == 1
+    )
+    assert victim.name in one_line(capsys.readouterr())
+    assert not run.exists()
+
+
+def test_simulate_refuses_a_folder_in_use(data, capsys):
+    assert main(["simulate", str(data)]) == 1
+    assert str(data) in one_line(capsys.readouterr())
+
+
+def test_began_to_patches_to_wrong_use(data, tmp_path, capsys):
+    run, out = tmp_path / "began", tmp_path / "patches"
+    small = ["--steps", "2", "--width", "4", "--batch", "4"]
+    assert main(["train", "began", str(data), "--class", "forest", "--out", str(run), *small]) == 0
+    assert main(["generate", str(run), "--count", "3", "--out", str(out)]) == 0
+    assert len(list((out / "forest").glob("*.png"))) == 3
+    assert "3 synthetic patches of 32×32" in capsys.readouterr().out
+    assert main(["generate", str(run), "--count", "3", "--out", str(out)]) == 1
+    assert str(out) in one_line(capsys.readouterr())
+    assert main(["evaluate", str(run), str(data)]) == 1
+    assert "classifier was expected" in one_line(capsys.readouterr())
+    weights = next(run.glob("checkpoints/*/weights.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:100])
+    assert main(["generate", str(run), "--count", "1", "--out", str(tmp_path / "other")]) == 1
+    assert str(weights.parent) in one_line(capsys.readouterr())
+    assert not (tmp_path / "other").exists()
+
+
+def test_experiment_ends_with_a_table_and_a_page(data, tmp_path, capsys):
+    run = tmp_path / "run"
+    arguments = ["experiment", "augmentation", "--data", str(data), "--scenario", "intermediate", "--class", "water"]
+    arguments += ["--synthetic", "3", "--seeds", "1", "--out", str(run), *TINY]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "Balanced accuracy" in out
+    assert "run more seeds" in out
+    assert f"Page: {run / 'report.html'}" in out
+    assert (run / "report.html").stat().st_size > 50_000
+    assert "ResNet-18 baseline, seed 1/1: 2/2" in (run / "progress.log").read_text()
+    assert main(["report", str(run)]) == 0
+    scores = tmp_path / "scores.json"
+    assert main(["evaluate", str(run / "baseline" / "seed_0"), str(data), "--out", str(scores)]) == 0
+    first = json.loads((run / "results.json").read_text())["arms"]["baseline"][0]
+    assert json.loads(scores.read_text())["confusion"] == first["confusion"]
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_half_checkpoint(data, tmp_path, monkeypatch, capsys):
+    def full(*_args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    from sarcore.engine import checkpoint
+
+    monkeypatch.setattr(checkpoint, "write_bytes", full)
+    run = tmp_path / "run"
+    small = ["--steps", "2", "--width", "4", "--batch", "4"]
+    assert main(["train", "began", str(data), "--out", str(run), *small]) == 1
+    error = one_line(capsys.readouterr())
+    assert "No space left" in error
+    assert str(run) in error
+    assert not list((run / "checkpoints").glob("*"))
+
+
+def test_ctrl_c_is_130_and_says_how_to_go_on(data, tmp_path, monkeypatch, capsys):
+    run = tmp_path / "run"
+    small = ["--steps", "3", "--width", "4", "--batch", "4"]
+    arguments = ["train", "began", str(data), "--out", str(run), *small]
+
+    def interrupt(self, step, logs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ConsoleProgress, "step", interrupt)
+        assert main(arguments) == 130
+    error = one_line(capsys.readouterr())
+    assert "step 1 of 3" in error
+    assert "continue" in error
+    assert main(arguments) == 0
+    assert Interrupted.__name__ == "Interrupted"  # cli.app knows it by this name
+    rows = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert rows == sorted(set(rows))
+    assert rows[-1] == 3
+
+
+def test_ctrl_c_outside_a_training_is_130_too(monkeypatch, capsys):
+    from sarcore.cli import app
+
+    def interrupted(**_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app.tyro.extras.SubcommandApp, "cli", lambda self, **options: interrupted())
+    assert main(["doctor"]) == 130
+    assert "again to continue" in capsys.readouterr().err

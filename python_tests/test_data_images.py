@@ -1,0 +1,187 @@
+"""sarcore.data.images, radiometry and tiles."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from sarcore.data import Radiometry, read_image, tile_scene, write_image
+from sarcore.data.images import read_header
+from sarcore.errors import DataError
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "dtype", "channels"),
+    [
+        (".png", np.uint8, 1),
+        (".png", np.uint8, 3),
+        (".png", np.uint16, 1),
+        (".tif", np.uint8, 1),
+        (".tif", np.uint16, 2),
+        (".tif", np.float32, 3),
+        (".npy", np.float32, 1),
+        (".npy", np.int16, 4),
+    ],
+)
+def test_write_then_read_is_lossless(tmp_path: Path, suffix: str, dtype: type, channels: int) -> None:
+    image = (RNG.random((channels, 9, 13)) * 250).astype(dtype)
+    path = write_image(tmp_path / f"a{suffix}", image)
+    back = read_image(path)
+    assert back.dtype == image.dtype
+    np.testing.assert_array_equal(back, image)
+    assert read_header(path) == (image.shape, image.dtype)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_big_endian_becomes_native(tmp_path: Path) -> None:
+    values = RNG.random((5, 6)).astype(">f4")
+    np.save(tmp_path / "a.npy", values)
+    tifffile.imwrite(tmp_path / "a.tif", values.astype(">u2"), byteorder=">")
+    assert read_image(tmp_path / "a.npy").dtype == np.float32
+    assert read_image(tmp_path / "a.npy").dtype.isnative
+    np.testing.assert_array_equal(read_image(tmp_path / "a.npy")[0], values)
+    assert read_header(tmp_path / "a.tif").dtype == np.uint16
+
+
+def test_tiff_with_samples_last_is_moved(tmp_path: Path) -> None:
+    rgb = RNG.integers(0, 255, (7, 8, 3), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", rgb, photometric="rgb")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), rgb.transpose(2, 0, 1))
+    assert read_header(tmp_path / "a.tif").shape == (3, 7, 8)
+
+
+def test_jpeg_is_read(tmp_path: Path) -> None:
+    Image.fromarray(np.full((20, 24), 90, dtype=np.uint8)).save(tmp_path / "a.jpg")
+    np.testing.assert_allclose(read_image(tmp_path / "a.jpg"), np.full((1, 20, 24), 90), atol=1)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".npy", ".jpg"])
+@pytest.mark.parametrize("keep", [0, 20, 0.6])
+def test_damaged_file_is_one_sentence_with_the_path(tmp_path: Path, suffix: str, keep: float) -> None:
+    whole = tmp_path / f"whole{suffix}"
+    image = RNG.integers(0, 255, (64, 64), dtype=np.uint8)
+    if suffix == ".jpg":
+        Image.fromarray(image).save(whole)
+    else:
+        write_image(whole, image)
+    damaged = tmp_path / f"damaged{suffix}"
+    content = whole.read_bytes()
+    damaged.write_bytes(content[: int(keep if keep >= 1 else keep * len(content))])
+    with pytest.raises(DataError, match="damaged") as caught:
+        read_image(damaged)
+    assert "\n" not in str(caught.value)
+    if suffix != ".jpg":  # the header alone tells
+        with pytest.raises(DataError, match="damaged"):
+            read_header(damaged)
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("complex.npy", np.zeros((4, 4), dtype=np.complex64), "complex64"),
+        ("text.npy", np.array([["a"]]), "real numbers"),
+        ("last.npy", np.zeros((8, 8, 3)), r"\(H, W\) or \(C, H, W\)"),
+        ("four.npy", np.zeros((1, 1, 8, 8)), r"\(H, W\) or \(C, H, W\)"),
+        ("empty.npy", np.zeros((0, 8)), "not empty"),
+    ],
+)
+def test_unsupported_arrays(tmp_path: Path, name: str, array: np.ndarray, message: str) -> None:
+    np.save(tmp_path / name, array)
+    with pytest.raises(DataError, match=message):
+        read_image(tmp_path / name)
+
+
+def test_missing_file_and_unknown_suffix(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"none\.png does not exist"):
+        read_image(tmp_path / "none.png")
+    with pytest.raises(DataError, match=r"\.gif is not an image"):
+        read_image(tmp_path / "a.gif")
+    with pytest.raises(DataError, match="PNG holds"):
+        write_image(tmp_path / "a.png", np.zeros((4, 4), dtype=np.float32))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_image(tmp_path / "a.npy", np.ones((3, 3)))
+
+    def full(source: str, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_image(path, np.zeros((3, 3)))
+    assert [p.name for p in tmp_path.iterdir()] == ["a.npy"]
+    assert read_image(path).min() == 1
+
+
+@settings(deadline=None)
+@given(st.floats(-1e3, 1e3), st.floats(0.1, 1e3), st.lists(st.floats(0, 1, width=32), min_size=1, max_size=20))
+def test_decode_then_encode_returns(low: float, span: float, values: list[float]) -> None:
+    radiometry = Radiometry("db", low, low + span)
+    unit = torch.tensor(values, dtype=torch.float32)
+    tolerance = 1e-6 + 4e-7 * (abs(low) + span) / span
+    torch.testing.assert_close(radiometry.encode(radiometry.decode(unit)), unit, atol=tolerance, rtol=0)
+
+
+def test_encode_of_arrays_and_tensors_agrees_and_clips() -> None:
+    radiometry = Radiometry("intensity", 10.0, 60.0)
+    values = RNG.uniform(-100, 200, (3, 5)).astype(np.float32)
+    expected = np.clip((values.astype(np.float64) - 10) / 50, 0, 1)
+    encoded = radiometry.encode(values)
+    assert encoded.dtype == np.float32
+    np.testing.assert_allclose(encoded, expected, atol=1e-6)
+    np.testing.assert_array_equal(radiometry.encode(torch.from_numpy(values)).numpy(), encoded)
+
+
+def test_encode_leaves_its_input_alone() -> None:
+    tensor = torch.tensor([-1.0, 0.5, 2.0])
+    Radiometry("digital", 0.0, 1.0).encode(tensor)
+    assert tensor.tolist() == [-1.0, 0.5, 2.0]
+
+
+def test_radiometry_checks_and_dict() -> None:
+    for unit, low, high, message in [
+        ("dB", 0, 1, "unknown"),
+        ("db", 1, 1, "low < high"),
+        ("db", 2, 1, "low < high"),
+        ("db", float("nan"), 1, "finite"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            Radiometry(unit, low, high)
+    original = Radiometry("amplitude", 0.0, 1.25)
+    assert Radiometry.from_dict(original.to_dict()) == original
+    with pytest.raises(ValueError, match="missing: low"):
+        Radiometry.from_dict({"unit": "db", "high": 1.0})
+
+
+@settings(deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 12), st.data())
+def test_tiles_cover_the_scene(height: int, width: int, size: int, data: st.DataObject) -> None:
+    scene = np.arange(2 * height * width).reshape(2, height, width)
+    stride = data.draw(st.integers(1, size))
+    if min(height, width) < size:
+        with pytest.raises(ValueError, match="smaller than one tile"):
+            tile_scene(scene, size, stride)
+        return
+    patches, positions = tile_scene(scene, size, stride)
+    covered = np.zeros((height, width), dtype=bool)
+    for patch, (row, col) in zip(patches, positions, strict=True):
+        np.testing.assert_array_equal(patch, scene[:, row : row + size, col : col + size])
+        covered[row : row + size, col : col + size] = True
+    assert covered.all()
+    assert len(patches) == (-(-(height - size) // stride) + 1) * (-(-(width - size) // stride) + 1)
+
+
+def test_tiles_argument_errors() -> None:
+    with pytest.raises(ValueError, match=r"\(C, H, W\)"):
+        tile_scene(np.zeros((4, 4)), 2)
+    with pytest.raises(ValueError, match="stride"):
+        tile_scene(np.zeros((1, 4, 4)), 2, 3)

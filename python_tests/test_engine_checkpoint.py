@@ -1,0 +1,209 @@
+"""Checkpoints: whole or absent, checked before use, of the right kind."""
+
+import errno
+import json
+import os
+import resource
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from sarcore.engine import last_checkpoint, load_weights, read_checkpoint, save_checkpoint
+from sarcore.engine.checkpoint import prune
+from sarcore.engine.randomness import preserved_rng, rng_state, set_rng_state
+from sarcore.errors import CheckpointError
+
+
+def save(run: Path, step: int = 200, model: nn.Module | None = None) -> Path:
+    model = model or nn.Linear(40, 30)
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.rand(2, 40)).sum().backward()
+    optimizer.step()
+    meta = {"kind": "began", "config": {"size": 80}, "classes": ["forest"]}
+    return save_checkpoint(run, step, model, {"net": optimizer}, {"rng": rng_state(), "sampler": {"position": 3}}, meta)
+
+
+def everything(run: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(run)): p.read_bytes() for p in sorted(run.rglob("*")) if p.is_file()}
+
+
+def test_round_trip(tmp_path):
+    model = nn.Sequential(nn.Linear(40, 30), nn.BatchNorm1d(30))
+    path = save(tmp_path, model=model)
+    assert path == tmp_path / "checkpoints/step_000200"
+    assert {p.name for p in path.iterdir()} == {"weights.safetensors", "state.pt", "meta.json"}
+    meta, weights, state = read_checkpoint(path)
+    assert weights.keys() == model.state_dict().keys()
+    assert all(torch.equal(weights[name], value) for name, value in model.state_dict().items())
+    assert (meta["kind"], meta["step"], meta["config"], meta["classes"]) == ("began", 200, {"size": 80}, ["forest"])
+    assert meta["versions"]["torch"] == torch.__version__
+    assert set(state) == {"optimizers", "rng", "sampler"}
+    assert state["optimizers"]["net"]["state"][0]["exp_avg"].shape == (30, 40)
+
+
+def test_generators_survive_the_file(tmp_path):
+    import random
+
+    import numpy as np
+
+    def draw():
+        return torch.rand(3).tolist(), np.random.standard_normal(3).tolist(), random.gauss(0, 1)  # noqa: NPY002
+
+    with preserved_rng():
+        draw()
+        path = save(tmp_path)
+        expected = draw()
+        draw()
+        set_rng_state(read_checkpoint(path)[2]["rng"])
+        assert draw() == expected
+
+
+def test_tied_and_strided_weights(tmp_path):
+    model = nn.Linear(4, 4)
+    model.tied = model.weight
+    model.register_buffer("turned", torch.arange(6.0).reshape(2, 3).T)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    _, weights, _ = read_checkpoint(save_checkpoint(tmp_path, 1, model, {"net": optimizer}, {}, {"kind": "x"}))
+    assert torch.equal(weights["tied"], model.weight)
+    assert torch.equal(weights["turned"], model.turned)
+
+
+def test_state_that_is_no_tensor_is_refused(tmp_path):
+    class Odd(nn.Linear):
+        def get_extra_state(self):
+            return {"k": 0.1}
+
+    with pytest.raises(TypeError, match=r"_extra_state.*buffer"):
+        save(tmp_path, model=Odd(40, 30))
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "state.pt", "meta.json"])
+@pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "remove"])
+def test_damage_is_found(tmp_path, name, damage):
+    path = save(tmp_path)
+    file = path / name
+    content = file.read_bytes()
+    middle = len(content) // 2
+    if damage == "remove":
+        file.unlink()
+    elif damage == "flip":
+        # In the JSON the middle may fall on a number that nothing checks: there the brace that opens it.
+        at = 0 if name == "meta.json" else middle
+        file.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    else:
+        file.write_bytes(b"" if damage == "empty" else content[:middle])
+    with pytest.raises(CheckpointError) as caught:
+        read_checkpoint(path)
+    assert str(path) in str(caught.value)
+    with pytest.raises(CheckpointError, match=r"No checkpoint of .* is usable"):
+        load_weights(tmp_path, kind="began")
+
+
+def test_fall_back_to_the_one_before(tmp_path):
+    good, bad = save(tmp_path, 900), save(tmp_path, 1000000)  # by number, not by name
+    (bad / "state.pt").write_bytes(b"cut")
+    found, problems = last_checkpoint(tmp_path)
+    assert found == good
+    assert len(problems) == 1
+    assert "step_1000000 is damaged: state.pt is truncated" in problems[0]
+    meta, _ = load_weights(tmp_path, kind="began")
+    assert (meta["step"], meta["path"], meta["problems"]) == (900, str(good), problems)
+
+
+def test_no_checkpoint(tmp_path):
+    assert last_checkpoint(tmp_path / "nowhere") == (None, [])
+    with pytest.raises(CheckpointError, match=r"There is no checkpoint in .*nowhere"):
+        load_weights(tmp_path / "nowhere", kind="began")
+
+
+def test_kind(tmp_path):
+    path = save(tmp_path)
+    assert load_weights(path, kind="began")[0]["step"] == 200
+    with pytest.raises(CheckpointError, match="is a checkpoint of began, classifier was expected"):
+        load_weights(tmp_path, kind="classifier")
+
+
+def test_a_newer_format_is_named(tmp_path):
+    path = save(tmp_path)
+    meta = json.loads((path / "meta.json").read_text())
+    (path / "meta.json").write_text(json.dumps({**meta, "format": 9}))
+    with pytest.raises(CheckpointError, match="format 9"):
+        read_checkpoint(path)
+
+
+def test_a_pickle_that_runs_code_is_refused(tmp_path):
+    import hashlib
+    import pickle
+
+    class Attack:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "owned"),))
+
+    path = save(tmp_path)
+    (path / "state.pt").write_bytes(pickle.dumps(Attack()))
+    meta = json.loads((path / "meta.json").read_text())
+    meta["sha256"]["state.pt"] = hashlib.sha256((path / "state.pt").read_bytes()).hexdigest()
+    (path / "meta.json").write_text(json.dumps(meta))
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        read_checkpoint(path)
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize("call", range(6))
+def test_full_disk_leaves_nothing_behind(tmp_path, monkeypatch, call):
+    """The n-th fsync fails as it does on a full disk: three files, meta.json among them, then the folder."""
+    before = everything(save(tmp_path, 100).parents[1])
+    calls = []
+    fsync = os.fsync
+
+    def full(handle):
+        calls.append(handle)
+        if len(calls) - 1 == call:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    if call > 3:
+        save(tmp_path)
+        assert len(calls) == 4, "the test no longer reaches every write"
+        return
+    with pytest.raises(CheckpointError, match=r"step_000200 could not be written \(No space left on device\)"):
+        save(tmp_path)
+    after = everything(tmp_path)
+    if call == 3:  # the folder is in place and whole, only its name may not have reached the disk
+        assert read_checkpoint(tmp_path / "checkpoints/step_000200")[0]["step"] == 200
+        shutil.rmtree(tmp_path / "checkpoints/step_000200")
+        after = everything(tmp_path)
+    assert after == before
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["step_000100"]
+
+
+@pytest.mark.parametrize("limit", [0, 1000, 8000])
+def test_a_write_that_really_fails_half_way(tmp_path, limit):
+    """A file size limit of the process: the write itself stops in the middle of a file."""
+    (tmp_path / "checkpoints").mkdir()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        with pytest.raises(CheckpointError, match="could not be written"):
+            save(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+def test_a_run_folder_that_is_a_file(tmp_path):
+    (tmp_path / "run").write_text("not a folder")
+    with pytest.raises(CheckpointError, match="run"):
+        save(tmp_path / "run")
+
+
+def test_prune_keeps_the_newest_and_spares_what_lies_ahead(tmp_path):
+    for step in (100, 200, 300, 900):
+        save(tmp_path, step)
+    (tmp_path / "checkpoints/.step_000250.1.tmp").mkdir()
+    prune(tmp_path, step=300, keep_last=2)
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["step_000200", "step_000300", "step_000900"]

@@ -1,0 +1,382 @@
+"""The augmentation experiment in miniature, and its parts against independent statements."""
+
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from sarcore.data import PatchFolder, Radiometry, Split, write_simulated
+from sarcore.engine import Interrupted
+from sarcore.errors import CheckpointError, DataError, SarcoreError
+from sarcore.experiments import classification, generation, quality, summary
+from sarcore.experiments.augmentation import AugmentationConfig, run_augmentation
+from sarcore.experiments.classification import ClassifierTraining, evaluate_classifier, train_classifier
+from sarcore.experiments.generation import GeneratorTraining
+from sarcore.experiments.patches import PatchTensor, scenario_size, scenario_view, upsample
+from sarcore.experiments.progress import Silent
+
+DIGITAL = Radiometry("digital", 0.0, 255.0)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("simulated") / "set"
+    return write_simulated(folder, scenes_per_class=3, patches_per_scene_side=2, size=32, seed=3)
+
+
+def tiny(data, **changes):
+    settings = {
+        "data": data,
+        "synthetic": 5,
+        "seeds": 2,
+        "began_steps": 4,
+        "began_width": 4,
+        "began_batch": 4,
+        "depth": 18,
+        "classifier_steps": 2,
+        "classifier_batch": 4,
+        **changes,
+    }
+    return AugmentationConfig(**settings)
+
+
+class Recorder:
+    """Stands in front of the engine's fit and keeps what it was given."""
+
+    def __init__(self, fit):
+        self.fit, self.calls = fit, []
+
+    def __call__(self, task, dataset, config, run_dir, **more):
+        weights = {k: v.clone() for k, v in task.state_dict().items()}
+        self.calls.append({"run": run_dir, "config": config, "weights": weights, "data": dataset})
+        return self.fit(task, dataset, config, run_dir, **more)
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    """One finished run: (folder, results, recorded fits)."""
+    run = tmp_path_factory.mktemp("augmentation") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        recorder = Recorder(classification.fit)
+        patch.setattr(classification, "fit", recorder)
+        patch.setattr(generation, "fit", recorder)
+        results = run_augmentation(tiny(data), run, Silent())
+    return run, results, recorder.calls
+
+
+# --- the scenarios ---
+
+
+def test_simple_crops_are_windows_of_their_patch():
+    patches = torch.arange(3 * 16 * 16, dtype=torch.float32).view(3, 1, 16, 16)
+    crops = scenario_view(patches, "simple", generator=torch.Generator().manual_seed(0))
+    corners = set()
+    for patch, crop in zip(patches[:, 0], crops[:, 0], strict=True):
+        y, x = divmod(int(crop[0, 0] - patch[0, 0]), 16)
+        assert torch.equal(crop, patch[y : y + 8, x : x + 8])
+        corners.add((y, x))
+    assert len(corners) > 1
+
+
+def test_intermediate_is_the_mean_of_each_2x2_block():
+    patches = torch.rand(2, 1, 12, 12)
+    blocks = patches.reshape(2, 1, 6, 2, 6, 2).mean(dim=(3, 5))
+    torch.testing.assert_close(scenario_view(patches, "intermediate"), blocks)
+    assert scenario_view(patches, "hard") is patches
+
+
+def test_sizes_that_cannot_be_halved_are_refused():
+    assert scenario_size(81, "hard") == 81
+    with pytest.raises(ValueError, match="even, got 81"):
+        scenario_size(81, "simple")
+    with pytest.raises(ValueError, match="square"):
+        scenario_view(torch.rand(1, 1, 8, 10), "hard")
+
+
+@pytest.mark.parametrize("name", ["nearest", "bilinear", "bicubic"])
+def test_upsampling_stays_in_range_and_keeps_the_mean(name):
+    images = (torch.rand(4, 1, 20, 20) > 0.5).float()
+    big = upsample(images, 40, name)
+    assert big.shape == (4, 1, 40, 40)
+    assert 0.0 <= float(big.min()) <= float(big.max()) <= 1.0
+    assert float(big.mean()) == pytest.approx(float(images.mean()), abs=0.02)
+    assert upsample(images, 20, name) is images
+    if name == "nearest":
+        assert torch.equal(big, images.repeat_interleave(2, 2).repeat_interleave(2, 3))
+
+
+def test_patch_tensor_encodes_and_crops_on_access():
+    images = torch.randint(0, 256, (3, 1, 8, 8), dtype=torch.uint8)
+    patches = PatchTensor(images, torch.tensor([2, 0, 1]), DIGITAL)
+    image, label = patches[1]
+    torch.testing.assert_close(image, images[1].float() / 255)
+    assert label == 0
+    assert PatchTensor(images, patches.labels, DIGITAL, scenario="simple")[0][0].shape == (1, 4, 4)
+    with pytest.raises(ValueError, match="with N labels"):
+        PatchTensor(images, torch.zeros(2), DIGITAL)
+
+
+# --- the numbers ---
+
+
+def test_distances_of_shifted_histograms():
+    p = torch.zeros(64, dtype=torch.float64)
+    p[10] = 1.0
+    for shift in (0, 1, 17):
+        d = quality.histogram_distances(p, p.roll(shift))
+        assert d["emd"] == pytest.approx(shift / 64)
+        assert d["l2"] == pytest.approx(2 / 64 if shift else 0.0)
+
+
+def test_pooled_histogram_weights_images_alike_and_keeps_the_mean():
+    images = torch.rand(70, 1, 9, 9) * 0.8 + 0.1
+    h = quality.pooled_histogram(images)
+    centres = (torch.arange(64, dtype=torch.float64) + 0.5) / 64
+    assert float(h.sum()) == pytest.approx(1.0)
+    assert float((h * centres).sum()) == pytest.approx(float(images.mean()), abs=1e-5)
+
+
+def test_moments_show_a_generator_that_repeats_itself():
+    one = torch.rand(1, 1, 16, 16)
+    repeated, varied = one.expand(20, -1, -1, -1), torch.rand(20, 1, 16, 16) * torch.rand(20, 1, 1, 1)
+    assert quality.moments(repeated)["std_of_patch_means"] == pytest.approx(0.0, abs=1e-12)
+    assert quality.moments(varied)["std_of_patch_means"] > 0.05
+
+
+def test_worse_patches_lie_farther_than_the_floor():
+    real = torch.rand(40, 1, 16, 16)
+    result = quality.compare(real, real.square())
+    assert result["distance"]["emd"] > 5 * result["floor"]["emd"]
+    assert quality.compare(real, real)["distance"] == {"l2": 0.0, "emd": 0.0}
+
+
+def test_scene_bootstrap_extremes():
+    target = np.array([0, 1] * 6)
+    scenes = [f"s{i // 4}" for i in range(12)]
+    right, wrong = np.stack([target] * 2), np.stack([1 - target] * 2)
+    assert summary.scene_bootstrap(target, right, right, scenes, 2) == (0.0, 0.0)
+    assert summary.scene_bootstrap(target, wrong, right, scenes, 2) == (1.0, 1.0)
+    mixed = right.copy()
+    mixed[:, :4] = 1 - mixed[:, :4]  # wrong in one scene of three
+    low, high = summary.scene_bootstrap(target, mixed, right, scenes, 2)
+    assert low == 0.0
+    assert high == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("low", "mean", "high", "over", "verdict", "says"),
+    [
+        (0.01, 0.02, 0.03, (0.005, 0.04), "helped", "+2.0 points (95 % interval +1.0 to +3.0, 3 seeds)."),
+        (0.01, 0.02, 0.03, (-0.01, 0.05), "helped", "With other test scenes it might not: −1.0 to +5.0"),
+        (-0.03, -0.02, -0.01, (-0.04, -0.005), "hurt", "−2.0 points"),
+        (-0.01, 0.02, 0.05, (0.01, 0.03), "no measurable difference", "−1.0 to +5.0"),
+        (None, 0.02, None, (0.0, 0.0), "unknown", "run more seeds"),
+    ],
+)
+def test_headline_claims_no_more_than_the_interval(low, mean, high, over, verdict, says):
+    numbers = {
+        "balanced_accuracy": {"difference": {"mean": mean, "low": low, "high": high, "n": 3}},
+        "over_scenes": {"low": over[0], "high": over[1], "scenes": 9},
+    }
+    found = summary.headline(numbers, "settlement", 500, True)
+    assert found["verdict"] == verdict
+    assert says in found["text"]
+    assert "synthetic scenes" in found["text"]
+
+
+# --- the experiment ---
+
+
+def test_results_add_up(finished, data):
+    run, results, _ = finished
+    assert json.loads((run / "results.json").read_text()) == json.loads(json.dumps(results))
+    folder, split = PatchFolder.open(data), Split.load(run / "split.json")
+    test_counts = list(folder.subset(split.test).class_counts().values())
+    for arm in ("baseline", "augmented"):
+        assert [one["seed"] for one in results["arms"][arm]] == [0, 1]
+        for one in results["arms"][arm]:
+            assert np.sum(one["confusion"], axis=1).tolist() == test_counts
+    pairs = zip(results["arms"]["baseline"], results["arms"]["augmented"], strict=True)
+    differences = [b["overall_accuracy"] - a["overall_accuracy"] for a, b in pairs]
+    assert results["summary"]["overall_accuracy"]["difference"]["mean"] == pytest.approx(np.mean(differences))
+    assert results["dataset"]["synthetic"] is True
+    assert {"config", "seeds", "versions", "hardware"} <= json.loads((run / "run.json").read_text()).keys()
+    assert {p.name for p in (run / "grids").iterdir()} == {"real.png", "prepared.png", "generated.png"}
+
+
+def test_generated_patches_are_real_files_of_patch_size(finished):
+    run, _, _ = finished
+    made = generation.read_patches(run / "synthetic", "settlement")
+    assert made.shape == (5, 1, 32, 32)
+    assert made.dtype == torch.uint8
+    assert json.loads((run / "synthetic" / "dataset.json").read_text())["synthetic"] is True
+
+
+def test_both_arms_are_trained_alike(finished):
+    fits = {call["run"].relative_to(finished[0]).as_posix(): call for call in finished[2]}
+    for seed in (0, 1):
+        first, second = fits[f"baseline/seed_{seed}"], fits[f"augmented/seed_{seed}"]
+        assert first["config"] == second["config"]
+        assert first["weights"].keys() == second["weights"].keys()
+        assert all(torch.equal(first["weights"][k], second["weights"][k]) for k in first["weights"])
+        assert len(second["data"]) == len(first["data"]) + 5
+    one, other = (fits[f"baseline/seed_{seed}"]["weights"]["backbone.conv1.weight"] for seed in (0, 1))
+    assert not torch.equal(one, other)
+
+
+def test_no_test_patch_reaches_a_training(finished, data):
+    run, _, calls = finished
+    folder, split = PatchFolder.open(data), Split.load(run / "split.json")
+    assert not {folder.scenes[i] for i in split.train} & {folder.scenes[i] for i in split.test}
+
+    def digests(images):
+        return {hashlib.sha256(image.numpy().tobytes()).hexdigest() for image in images}
+
+    tests = digests(folder.subset(split.test).arrays()[0])
+    settlement = folder.subset(split.train).of_class("settlement")
+    began = next(call for call in calls if call["run"].name == "began")
+    assert digests(began["data"].images) == digests(settlement.arrays()[0])
+    for call in calls:
+        parts = getattr(call["data"], "datasets", [call["data"]])
+        assert not tests & digests(parts[0].images)
+
+
+def test_a_second_call_repeats_nothing_and_a_lost_stage_is_made_again(finished, data, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    shutil.copytree(finished[0], run, ignore=shutil.ignore_patterns("checkpoints"))
+    recorder = Recorder(classification.fit)
+    monkeypatch.setattr(classification, "fit", recorder)
+    monkeypatch.setattr(generation, "fit", recorder)
+    again = run_augmentation(tiny(data), run, Silent())
+    assert not recorder.calls
+    assert again["summary"] == finished[1]["summary"]
+    (run / "augmented" / "seed_1" / "result.json").unlink()
+    again = run_augmentation(tiny(data), run, Silent())
+    assert [call["run"].name for call in recorder.calls] == ["seed_1"]
+    assert again["summary"] == finished[1]["summary"]
+
+
+class StopAt(Silent):
+    def __init__(self, title):
+        self.wanted, self.now = title, ""
+
+    def stage(self, title, total):
+        self.now = title
+
+    def step(self, step, logs):
+        if self.wanted in self.now and step == 1:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_ends_as_if_it_had_not_been(finished, data, tmp_path):
+    run = tmp_path / "run"
+    for title in ("BEGAN", "augmented, seed 1"):
+        with pytest.raises(Interrupted, match="to continue"):
+            run_augmentation(tiny(data), run, StopAt(title))
+    results = run_augmentation(tiny(data), run, Silent())
+    assert results["summary"] == finished[1]["summary"]
+    assert results["quality"] == finished[1]["quality"]
+
+
+def test_a_run_folder_holds_one_experiment(finished, data, tmp_path):
+    with pytest.raises(SarcoreError, match="classifier_steps was 2, is 3"):
+        run_augmentation(tiny(data, classifier_steps=3), finished[0], Silent())
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("mine")
+    with pytest.raises(SarcoreError, match="no sarcore run"):
+        run_augmentation(tiny(data), tmp_path / "other", Silent())
+    assert [p.name for p in (tmp_path / "other").iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"class_name": "castle"}, "no class 'castle'"),
+        ({"began_batch": 100}, "fewer than a batch of 100"),
+    ],
+)
+def test_bad_requests_are_refused_before_any_training(data, tmp_path, changes, says):
+    with pytest.raises(DataError, match=says):
+        run_augmentation(tiny(data, **changes), tmp_path / "run", Silent())
+    assert not (tmp_path / "run" / "baseline").exists()
+
+
+def test_config_is_checked(data):
+    with pytest.raises(ValueError, match="seeds must be at least 1"):
+        tiny(data, seeds=0)
+
+
+# --- the single commands ---
+
+
+@pytest.fixture(scope="module")
+def classifier(data, tmp_path_factory):
+    run = tmp_path_factory.mktemp("classifier") / "run"
+    training = ClassifierTraining(depth=18, steps=2, batch=4)
+    return run, train_classifier(data, training, run, Silent())
+
+
+def test_evaluation_repeats_the_scores_of_the_training(classifier, data, tmp_path):
+    run, results = classifier
+    again = evaluate_classifier(run, data)
+    assert again["part"] == "test"
+    assert again["confusion"] == results["test"]["confusion"]
+    assert evaluate_classifier(run, data, "all")["patches"] == 84
+    copy = shutil.copytree(data, tmp_path / "copy")
+    shutil.rmtree(copy / "water")
+    (copy / "labels.csv").unlink()
+    elsewhere = evaluate_classifier(run, copy)
+    assert (elsewhere["part"], elsewhere["patches"]) == ("all", 72)
+    assert elsewhere["recall"][elsewhere["classes"].index("water")] is None
+    with pytest.raises(DataError, match="not the folder"):
+        evaluate_classifier(run, copy, "val")
+
+
+def test_evaluation_refuses_other_classes_sizes_and_models(classifier, finished, data, tmp_path):
+    run, _ = classifier
+    small = write_simulated(tmp_path / "small", scenes_per_class=2, patches_per_scene_side=1, size=16)
+    with pytest.raises(DataError, match="was trained on"):
+        evaluate_classifier(run, small)
+    copy = shutil.copytree(data, tmp_path / "copy")
+    (copy / "labels.csv").unlink()
+    (copy / "water").rename(copy / "lake")
+    with pytest.raises(DataError, match="class lake is unknown"):
+        evaluate_classifier(run, copy)
+    with pytest.raises(CheckpointError, match="classifier was expected"):
+        evaluate_classifier(finished[0] / "began", data)
+
+
+def test_initial_weights_from_a_run_and_from_files(classifier, tmp_path):
+    run, _ = classifier
+    state = classification.read_initial_weights(str(run))
+    assert "conv1.weight" in state
+    torch.save({"state_dict": state}, tmp_path / "weights.pth")
+    from_file = classification.read_initial_weights(str(tmp_path / "weights.pth"))
+    assert all(torch.equal(state[k], from_file[k]) for k in state)
+    cut = (tmp_path / "weights.pth").read_bytes()[:1000]
+    (tmp_path / "cut.pth").write_bytes(cut)
+    (tmp_path / "cut.safetensors").write_bytes(cut)
+    for name in ("cut.pth", "cut.safetensors", "missing.pth"):
+        with pytest.raises(CheckpointError, match=name):
+            classification.read_initial_weights(str(tmp_path / name))
+
+
+def test_began_of_all_classes_draws_the_same_patches_from_the_same_seed(data, tmp_path):
+    training = GeneratorTraining(scenario="hard", steps=2, width=4, batch=4)
+    generation.train_began(data, None, training, tmp_path / "run", Silent())
+    for out, seed in (("a", 0), ("b", 0), ("c", 1)):
+        info = generation.generate_folder(
+            tmp_path / "run", tmp_path / out, 3, Silent(), size=48, filter="bilinear", seed=seed
+        )
+    a, b, c = (generation.read_patches(tmp_path / out, info["class"]) for out in "abc")
+    assert a.shape == (3, 1, 48, 48)
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+    with pytest.raises(DataError, match="not an empty folder"):
+        generation.generate_folder(tmp_path / "run", tmp_path / "a", 3, Silent(), filter="bicubic", seed=0)
+    with pytest.raises(ValueError, match="of side 32"):
+        generation.generate_folder(tmp_path / "run", tmp_path / "d", 3, Silent(), size=16, filter="bicubic", seed=0)
+    assert not (tmp_path / "d").exists()

@@ -1,0 +1,77 @@
+"""Types of the compiled core. `Tensor` is any DLPack producer; every function writes into tensors that the caller allocated."""
+
+from typing import Any, TypeAlias
+
+Tensor: TypeAlias = Any
+
+def build_info() -> dict[str, Any]: ...
+def soft_histogram(
+    x: Tensor,
+    mask: Tensor | None,
+    out: Tensor,
+    workspace: Tensor | None,
+    lo: float,
+    hi: float,
+    kernel: str,
+    threads: int,
+) -> None: ...
+def soft_histogram_backward(
+    gradient: Tensor, x: Tensor, mask: Tensor | None, out: Tensor, lo: float, hi: float, threads: int
+) -> None: ...
+def soft_histogram_workspace(count: int, pixels: int, bins: int, element_size: int) -> int: ...
+def histogram_loss(
+    input: Tensor,
+    target: Tensor,
+    mask: Tensor | None,
+    loss: Tensor,
+    table: Tensor,
+    workspace: Tensor | None,
+    lo: float,
+    hi: float,
+    omega: float,
+    distance: str,
+    spatial: str,
+    normalize: str,
+    kernel: str,
+    threads: int,
+) -> None: ...
+def histogram_loss_backward(
+    gradient: Tensor,
+    input: Tensor,
+    target: Tensor,
+    mask: Tensor | None,
+    table: Tensor,
+    out_input: Tensor | None,
+    out_target: Tensor | None,
+    lo: float,
+    hi: float,
+    spatial: str,
+    threads: int,
+) -> None: ...
+def histogram_loss_workspace(count: int, pixels: int, bins: int) -> int: ...
+def joint_histogram(
+    x: Tensor,
+    y: Tensor,
+    mask: Tensor | None,
+    out: Tensor,
+    workspace: Tensor | None,
+    lo_x: float,
+    hi_x: float,
+    lo_y: float,
+    hi_y: float,
+    threads: int,
+) -> None: ...
+def joint_histogram_backward(
+    gradient: Tensor,
+    x: Tensor,
+    y: Tensor,
+    mask: Tensor | None,
+    out_x: Tensor | None,
+    out_y: Tensor | None,
+    lo_x: float,
+    hi_x: float,
+    lo_y: float,
+    hi_y: float,
+    threads: int,
+) -> None: ...
+def joint_histogram_workspace(count: int, pixels: int, bins_x: int, bins_y: int) -> int: ...

@@ -1,0 +1,68 @@
+"""``sarcore simulate`` and ``sarcore generate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from tyro.conf import Positional
+
+from sarcore.cli.progress import ConsoleProgress
+from sarcore.data import PatchFolder, write_simulated
+from sarcore.experiments import generation
+from sarcore.experiments.patches import Filter
+
+
+def simulate(
+    out: Positional[Path],
+    /,
+    *,
+    scenes_per_class: int = 4,
+    patches_per_side: int = 3,
+    size: int = 160,
+    looks: float = 4.0,
+    seed: int = 0,
+) -> None:
+    """Write a folder of synthetic SAR patches of seven classes, tiled from simulated scenes.
+
+    Args:
+        out: Folder to write; must not exist or be empty.
+        scenes_per_class: Scenes per class.
+        patches_per_side: Patches along each side of a scene.
+        size: Side of a patch in pixels.
+        looks: Looks of the speckle; 1 is the strongest.
+        seed: The same seed gives the same bytes.
+    """
+    side = patches_per_side
+    written = write_simulated(
+        out, scenes_per_class=scenes_per_class, patches_per_scene_side=side, size=size, looks=looks, seed=seed
+    )
+    folder = PatchFolder.open(written)
+    counts = ", ".join(f"{name} {count}" for name, count in folder.class_counts().items())
+    Console(highlight=False).print(f"{len(folder)} synthetic patches of {size}×{size} in {out}: {counts}")
+
+
+def generate(
+    run: Positional[Path],
+    /,
+    *,
+    count: int,
+    out: Path,
+    size: int | None = None,
+    filter: Filter = "bicubic",
+    seed: int = 0,
+) -> None:
+    """Draw patches from a trained BEGAN and write them as 8-bit images, upsampled to the patch size.
+
+    Args:
+        run: Run folder of `train began`, or one of its checkpoints.
+        count: How many patches.
+        out: Folder to write; must not exist or be empty.
+        size: Side of the written patches; that of the training patches without it.
+        filter: How to upsample; values are clamped to the grey range.
+        seed: The same seed gives the same patches.
+    """
+    with ConsoleProgress() as progress:
+        info = generation.generate_folder(run, out, count, progress, size=size, filter=filter, seed=seed)
+    side = info["size"]
+    progress.console.print(f"{count} synthetic patches of {side}×{side} in {out / info['class']}")

@@ -1,0 +1,48 @@
+"""``sarcore evaluate`` and ``sarcore report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+from tyro.conf import Positional
+
+from sarcore.cli import tables
+from sarcore.experiments import classification
+
+
+def evaluate(
+    run: Positional[Path],
+    data: Positional[Path],
+    /,
+    *,
+    part: Literal["auto", "train", "val", "test", "all"] = "auto",
+    out: Path | None = None,
+) -> None:
+    """Score a trained classifier on a folder of patches.
+
+    Args:
+        run: Run folder of a classifier, or one of its checkpoints.
+        data: Folder with sub-folders of the same classes.
+        part: Part of the run's own split; auto is test on the folder of the training, all on any other.
+        out: JSON file to write the scores to.
+    """
+    result = classification.evaluate_classifier(run, data, part)
+    if out is not None:
+        from sarcore.engine import write_json
+
+        write_json(out, result)
+    title = f"{data}, part {result['part']}: {result['patches']} patches"
+    tables.classification(result, result["classes"], title, Console(highlight=False))
+
+
+def report(run: Positional[Path], /) -> None:
+    """Write the page of a finished experiment again.
+
+    Args:
+        run: Run folder of `experiment augmentation`.
+    """
+    from sarcore.report import write_report
+
+    Console(highlight=False).print(f"Page: {write_report(run).resolve()}", markup=False, soft_wrap=True)

@@ -1,0 +1,186 @@
+"""A folder of labelled patches as a data set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import Dataset
+
+from sarcore.data.images import ImageHeader, read_header, read_image
+from sarcore.data.manifest import Entry, list_patches
+from sarcore.data.radiometry import Radiometry
+from sarcore.errors import DataError
+
+_LIMIT_SAMPLE = 256  # files read for the percentiles of a set that is not 8 bit
+_LIMIT_PERCENTILES = (0.5, 99.5)
+
+
+@dataclass(eq=False)
+class PatchFolder(Dataset[tuple[torch.Tensor, int]]):
+    """Patches of one size with a class and a scene of origin each; item i is (float32 (C, H, W) in [0, 1], label).
+
+    ``labels[i]`` indexes ``classes``. ``scenes_known`` is False when a patch has no scene of origin; that patch is then
+    a scene of its own. ``synthetic`` is True for a folder that the simulator wrote.
+
+    >>> import tempfile
+    >>> from sarcore.data import write_simulated
+    >>> folder = PatchFolder.open(write_simulated(f"{tempfile.mkdtemp()}/set", scenes_per_class=2, size=32))
+    >>> len(folder), folder.shape, folder[0][0].dtype
+    (56, (1, 32, 32), torch.float32)
+    """
+
+    root: Path
+    paths: list[Path]
+    labels: torch.Tensor
+    classes: list[str]
+    scenes: list[str]
+    radiometry: Radiometry
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    scenes_known: bool = True
+    synthetic: bool = False
+
+    @classmethod
+    def open(
+        cls, root: str | Path, *, radiometry: Radiometry | None = None, manifest: str | Path | None = None
+    ) -> PatchFolder:
+        """Open ``root/<class>/*``, ``root/train/<class>/*`` or a root with labels.csv (file, class, scene).
+
+        ``manifest`` names another CSV; its files are relative to ``root``. Without a ``radiometry``, 8-bit data are
+        digital numbers 0 to 255, and others lie between the 0.5 and 99.5 percentiles of (a sample of) the WHOLE set.
+        Only file headers are read. Raises DataError for a missing or empty folder, no class sub-folder, a class with
+        one image, patches that differ in size, channels or dtype, and unreadable files.
+        """
+        root = Path(root)
+        entries = list_patches(root, Path(manifest) if manifest is not None else None)
+        classes = sorted({entry.class_name for entry in entries})
+        _check_class_sizes(root, entries, classes)
+        header = _common_header(entries)
+        paths = [entry.path for entry in entries]
+        return cls(
+            root=root,
+            paths=paths,
+            labels=torch.tensor([classes.index(entry.class_name) for entry in entries], dtype=torch.int64),
+            classes=classes,
+            scenes=[entry.scene or entry.path.relative_to(root).as_posix() for entry in entries],
+            radiometry=radiometry if radiometry is not None else _default_radiometry(root, paths, header.dtype),
+            shape=header.shape,
+            dtype=header.dtype,
+            scenes_known=all(entry.scene is not None for entry in entries),
+            synthetic=_is_synthetic(root),
+        )
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        """Patch and label; raises DataError with the path when the file is corrupt or holds NaN or infinity."""
+        image = self.radiometry.encode(torch.from_numpy(self._native(index)))
+        return image, int(self.labels[index])
+
+    def subset(self, indices: Sequence[int]) -> PatchFolder:
+        """The patches at ``indices``, in that order; ``classes`` and label numbers stay as they are."""
+        chosen = [int(i) for i in indices]
+        return replace(
+            self,
+            paths=[self.paths[i] for i in chosen],
+            labels=self.labels[torch.tensor(chosen, dtype=torch.int64)],
+            scenes=[self.scenes[i] for i in chosen],
+        )
+
+    def of_class(self, name: str) -> PatchFolder:
+        """The patches of one class; raises DataError for a class that the folder does not have."""
+        if name not in self.classes:
+            raise DataError(f"{self.root} has no class {name!r}; its classes are {', '.join(self.classes)}")
+        return self.subset(torch.nonzero(self.labels == self.classes.index(name)).flatten().tolist())
+
+    def class_counts(self) -> dict[str, int]:
+        """Number of patches of every class, zero included."""
+        counts = torch.bincount(self.labels, minlength=len(self.classes))
+        return {name: int(count) for name, count in zip(self.classes, counts, strict=True)}
+
+    def arrays(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """All patches in memory: (N, C, H, W) uint8, uint16 or float32 in NATIVE units, and the labels (N,).
+
+        ``folder.radiometry.encode(patches)`` gives what the items give; one byte a pixel keeps small sets in memory.
+        """
+        out = np.empty((len(self), *self.shape), dtype=_memory_dtype(self.dtype))
+        for i in range(len(self)):
+            out[i] = self._native(i)
+        return torch.from_numpy(out), self.labels.clone()
+
+    def _native(self, index: int) -> npt.NDArray[Any]:
+        path = self.paths[index]
+        image = read_image(path)
+        if image.shape != self.shape or image.dtype != self.dtype:
+            raise DataError(
+                f"the image {path} was {_describe(ImageHeader(self.shape, self.dtype))} when the folder was opened "
+                f"and is {_describe(ImageHeader(image.shape, image.dtype))} now; open the folder again"
+            )
+        if image.dtype.kind == "f" and not np.isfinite(image).all():
+            raise DataError(f"the image {path} holds NaN or infinite values; fill or remove it")
+        return image.astype(_memory_dtype(self.dtype), copy=False)
+
+
+def _memory_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return dtype if dtype in (np.uint8, np.uint16) else np.dtype(np.float32)
+
+
+def _check_class_sizes(root: Path, entries: list[Entry], classes: list[str]) -> None:
+    names = [entry.class_name for entry in entries]
+    for name in classes:
+        if names.count(name) < 2:
+            only = entries[names.index(name)].path
+            raise DataError(f"the class {name!r} of {root} has a single image, {only}; every class needs at least 2")
+
+
+def _describe(header: ImageHeader) -> str:
+    channels, height, width = header.shape
+    return f"{height} x {width} pixels, {channels} channel{'s' if channels > 1 else ''}, {header.dtype}"
+
+
+def _common_header(entries: list[Entry]) -> ImageHeader:
+    first = read_header(entries[0].path)
+    for entry in entries[1:]:
+        header = read_header(entry.path)
+        if header.shape[1:] != first.shape[1:]:
+            side = min(*header.shape[1:], *first.shape[1:])
+            advice = f"centre-crop all patches to one size, for example {side} x {side}"
+        elif header != first:
+            advice = "convert all patches to one number of channels and one data type"
+        else:
+            continue
+        raise DataError(
+            f"the image {entry.path} is {_describe(header)}, but {entries[0].path} is {_describe(first)}; {advice}"
+        )
+    return first
+
+
+def _default_radiometry(root: Path, paths: list[Path], dtype: np.dtype[Any]) -> Radiometry:
+    if dtype == np.uint8:
+        return Radiometry("digital", 0.0, 255.0)
+    chosen = np.unique(np.linspace(0, len(paths) - 1, min(_LIMIT_SAMPLE, len(paths))).round().astype(int))
+    values = np.concatenate([read_image(paths[i]).ravel().astype(np.float32) for i in chosen])
+    values = values[np.isfinite(values)]
+    low, high = np.percentile(values, _LIMIT_PERCENTILES) if values.size else (0.0, 0.0)
+    if not low < high:
+        raise DataError(f"the patches of {root} are constant or not finite, so no limits follow; give the radiometry")
+    return Radiometry("digital", float(low), float(high))
+
+
+def _is_synthetic(root: Path) -> bool:
+    card = root / "dataset.json"
+    if not card.is_file():
+        return False
+    try:
+        content = json.loads(card.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"the data set card {card} cannot be read ({error}); correct or remove it") from error
+    return isinstance(content, dict) and content.get("synthetic") is True

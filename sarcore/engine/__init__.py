@@ -1,0 +1,38 @@
+"""One training loop for models with several optimizers: exact resume, atomic checkpoints, logs that survive a crash."""
+
+from sarcore.engine.batches import BatchOrder
+from sarcore.engine.checkpoint import (
+    find_checkpoint,
+    last_checkpoint,
+    load_weights,
+    read_checkpoint,
+    save_checkpoint,
+)
+from sarcore.engine.config import FitConfig, FitResult
+from sarcore.engine.logs import image_grid, read_metrics
+from sarcore.engine.loop import fit
+from sarcore.engine.run import hardware, versions, write_bytes, write_json, write_run_info
+from sarcore.engine.task import Diverged, Interrupted, Samples, Task
+
+__all__ = [
+    "BatchOrder",
+    "Diverged",
+    "FitConfig",
+    "FitResult",
+    "Interrupted",
+    "Samples",
+    "Task",
+    "find_checkpoint",
+    "fit",
+    "hardware",
+    "image_grid",
+    "last_checkpoint",
+    "load_weights",
+    "read_checkpoint",
+    "read_metrics",
+    "save_checkpoint",
+    "versions",
+    "write_bytes",
+    "write_json",
+    "write_run_info",
+]

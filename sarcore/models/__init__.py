@@ -1,0 +1,18 @@
+"""Networks and their training steps: BEGAN and the ResNet classifier."""
+
+from sarcore.models.began import BEGAN, Autoencoder, Generator
+from sarcore.models.began_config import BEGANConfig
+from sarcore.models.classifier import Classifier, ClassifierConfig
+from sarcore.models.resnet import ResNet, fold_conv1, load_backbone
+
+__all__ = [
+    "BEGAN",
+    "Autoencoder",
+    "BEGANConfig",
+    "Classifier",
+    "ClassifierConfig",
+    "Generator",
+    "ResNet",
+    "fold_conv1",
+    "load_backbone",
+]

@@ -1,0 +1,154 @@
+"""The patch classifier: a ResNet with its normalisation, augmentation, schedule and training step."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sarcore.models.resnet import ResNet
+from sarcore.models.step_counter import StepCounter
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """Settings of the classifier and of its training.
+
+    >>> ClassifierConfig.from_dict(ClassifierConfig(depth=18).to_dict()) == ClassifierConfig(depth=18)
+    True
+    """
+
+    depth: int = 50
+    """ResNet depth: 18, 34 or 50."""
+    channels: int = 1
+    classes: int = 7
+    head: tuple[int, ...] = (256, 256)
+    """Widths of the hidden fully connected layers."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    lr: float = 1e-3
+    """Peak learning rate (AdamW); SGD wants about 0.05 at batch 32."""
+    weight_decay: float = 0.01
+    """Applied to weights, not to biases or normalisation layers."""
+    momentum: float = 0.9
+    """Nesterov momentum of SGD."""
+    label_smoothing: float = 0.0
+    total_steps: int = 1000
+    """Length of the cosine schedule, steps; the rate stays at its end afterwards."""
+    warmup_steps: int = 50
+    """Steps of linear rise to the peak rate."""
+    flips: bool = True
+    """Flip each patch left-right and up-down with probability 1/2."""
+
+    def __post_init__(self) -> None:
+        for name, low in (("channels", 1), ("classes", 2), ("total_steps", 1), ("warmup_steps", 0)):
+            if getattr(self, name) < low:
+                raise ValueError(f"{name} must be at least {low}, {getattr(self, name)} was given.")
+        if self.optimizer not in ("adamw", "sgd"):
+            raise ValueError(f"optimizer must be adamw or sgd, {self.optimizer!r} was given.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain values that JSON can hold."""
+        return {**dataclasses.asdict(self), "head": list(self.head)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ClassifierConfig:
+        """Rebuild the settings that ``to_dict`` gave; ValueError for a field that is not known."""
+        unknown = sorted(set(values) - {field.name for field in dataclasses.fields(cls)})
+        if unknown:
+            raise ValueError(
+                f"ClassifierConfig has no field {', '.join(unknown)}; the settings are of another version."
+            )
+        known = dict(values)
+        if "head" in known:
+            known["head"] = tuple(known["head"])
+        return cls(**known)
+
+
+class Classifier(nn.Module):
+    """ResNet on (x - data_mean) / data_std of images (N, channels, H, W) in [0, 1].
+
+    ``data_mean`` and ``data_std`` are those of the training patches; they are saved with the model.
+
+    >>> Classifier(ClassifierConfig(depth=18)).predict(torch.rand(2, 1, 80, 80)).shape
+    torch.Size([2, 7])
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: ClassifierConfig, *, data_mean: float = 0.5, data_std: float = 0.25) -> None:
+        super().__init__()
+        if data_std <= 0.0:
+            raise ValueError(f"data_std must be positive, {data_std} was given; are all patches constant?")
+        self.config = config
+        self.backbone = ResNet(config.depth, channels=config.channels, classes=config.classes, head=config.head)
+        self.steps = StepCounter()
+        self.register_buffer("mean", torch.tensor(float(data_mean)))
+        self.register_buffer("std", torch.tensor(float(data_std)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return cast(Tensor, self.backbone((images - self.mean) / self.std))
+
+    @torch.no_grad()
+    def predict(self, images: Tensor) -> Tensor:
+        """Return the logits (N, classes) with the running statistics of the normalisation layers."""
+        training = self.training
+        self.eval()
+        try:
+            return cast(Tensor, self(images))
+        finally:
+            self.train(training)
+
+    def configure_optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """Return {"classifier": AdamW or SGD}; vectors (biases, normalisation) take no weight decay."""
+        config, parameters = self.config, list(self.backbone.parameters())
+        groups = [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        if config.optimizer == "sgd":
+            return {"classifier": torch.optim.SGD(groups, config.lr, config.momentum, nesterov=config.momentum > 0)}
+        return {"classifier": torch.optim.AdamW(groups, config.lr)}
+
+    def training_step(
+        self,
+        batch: tuple[Tensor, Tensor],
+        optimizers: Mapping[str, torch.optim.Optimizer],
+        backward: Callable[[Tensor], object] = Tensor.backward,
+    ) -> dict[str, Tensor | float]:
+        """Do one step of cross entropy on images (N, channels, H, W) and labels (N,); return loss, accuracy, lr."""
+        images, labels = batch
+        optimizer = optimizers["classifier"]
+        lr = self.learning_rate(self.steps.current)
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        optimizer.zero_grad(set_to_none=True)
+        logits = self(_flip(images) if self.config.flips else images)
+        loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.config.label_smoothing)
+        backward(loss)
+        optimizer.step()
+        self.steps.advance()
+        accuracy = (logits.detach().argmax(dim=1) == labels).float().mean()
+        return {"loss": loss.detach(), "accuracy": accuracy, "lr": lr}
+
+    def learning_rate(self, step: int) -> float:
+        """Return the rate of a step counted from 0: a linear rise, then half a cosine to zero."""
+        config = self.config
+        warmup = min(config.warmup_steps, config.total_steps // 2)  # a run shorter than the warm-up decays, too
+        if step < warmup:
+            return config.lr * (step + 1) / (warmup + 1)
+        done = min(1.0, (step - warmup) / max(1, config.total_steps - warmup))
+        return config.lr * 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+def _flip(images: Tensor) -> Tensor:
+    """Flip each image on its own, drawn on the device of the images."""
+    flags = torch.rand(2, images.shape[0], 1, 1, 1, device=images.device) < 0.5
+    images = torch.where(flags[0], images.flip(-1), images)
+    return torch.where(flags[1], images.flip(-2), images)

@@ -1,0 +1,93 @@
+"""Argument checks of the public functions: the message names the argument, what it was and what is allowed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+
+DTYPES = (torch.uint8, torch.uint16, torch.float16, torch.bfloat16, torch.float32, torch.float64)
+MAX_BINS = 4096
+
+
+def describe(tensor: torch.Tensor) -> str:
+    """Shape, dtype and device in a few words."""
+    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')} on {tensor.device}"
+
+
+def images(x: object, name: str) -> torch.Tensor:
+    """A (N, C, H, W) tensor of one of the dtypes that the ops read."""
+    if not isinstance(x, torch.Tensor):
+        raise TypeError(
+            f"{name} must be a torch.Tensor, got {type(x).__name__}; wrap NumPy arrays with torch.from_numpy"
+        )
+    if x.ndim != 4:
+        raise ValueError(f"{name} must be (N, C, H, W), got {describe(x)}")
+    if x.dtype not in DTYPES:
+        allowed = ", ".join(str(d).removeprefix("torch.") for d in DTYPES)
+        raise TypeError(f"{name} must be one of {allowed}, got {describe(x)}")
+    if x.device.type not in ("cpu", "cuda", "meta"):
+        raise ValueError(f"{name} must be on the CPU or a CUDA device, got {describe(x)}")
+    return x
+
+
+def pair(x: object, y: object, name_x: str, name_y: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two image batches of one shape and device; of two floating dtypes the wider one is taken, which loses nothing."""
+    a, b = images(x, name_x), images(y, name_y)
+    if a.shape != b.shape:
+        raise ValueError(f"{name_y} must have the shape of {name_x}, {tuple(a.shape)}, got {describe(b)}")
+    if a.device != b.device:
+        raise ValueError(f"{name_y} must be on the device of {name_x}, {a.device}, got {describe(b)}")
+    if a.dtype != b.dtype:
+        if not (a.is_floating_point() and b.is_floating_point()):
+            raise TypeError(
+                f"{name_x} and {name_y} must have one dtype, got {a.dtype} and {b.dtype}; convert one of them"
+            )
+        wider = torch.promote_types(a.dtype, b.dtype)
+        a, b = a.to(wider), b.to(wider)
+    return a, b
+
+
+def mask_of(mask: object, x: torch.Tensor) -> torch.Tensor | None:
+    """A boolean mask, True where a pixel counts, expanded to the shape of x."""
+    if mask is None:
+        return None
+    if not isinstance(mask, torch.Tensor) or mask.dtype != torch.bool:
+        got = f"{mask.dtype}" if isinstance(mask, torch.Tensor) else type(mask).__name__
+        raise TypeError(f"mask must be a torch.bool tensor, True where a pixel counts, got {got}")
+    if mask.device != x.device:
+        raise ValueError(f"mask must be on the device of the images, {x.device}, got {describe(mask)}")
+    try:
+        return mask.expand(x.shape).contiguous()
+    except RuntimeError:
+        raise ValueError(f"mask must broadcast to {tuple(x.shape)}, got {describe(mask)}") from None
+
+
+def bin_count(bins: object, highest: int = MAX_BINS) -> int:
+    """A number of bins."""
+    if isinstance(bins, bool) or not isinstance(bins, int):
+        raise TypeError(f"bins must be an int, got {type(bins).__name__}")
+    if not 2 <= bins <= highest:
+        raise ValueError(f"bins must be 2 to {highest}, got {bins}")
+    return bins
+
+
+def value_range(limits: Sequence[float], name: str = "range") -> tuple[float, float]:
+    """(low, high), finite, low < high."""
+    if isinstance(limits, (str, bytes)) or not hasattr(limits, "__len__") or len(limits) != 2:
+        raise ValueError(f"{name} must be a pair (low, high), got {limits!r}")
+    try:
+        low, high = float(limits[0]), float(limits[1])
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a pair of numbers (low, high), got {limits!r}") from None
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"{name} must be finite with low < high, got ({low}, {high})")
+    return low, high
+
+
+def choice(value: object, allowed: Sequence[str], name: str) -> str:
+    """One of a few words."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+    return str(value)

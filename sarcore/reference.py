@@ -1,0 +1,106 @@
+"""Every op in plain PyTorch, slow and obvious: the oracle of the tests and a column of the benchmarks."""
+
+from __future__ import annotations
+
+import torch
+
+
+def valid_pixels(mask: torch.Tensor | None, *images: torch.Tensor) -> torch.Tensor:
+    """Pixels that count: the mask says so and no image is NaN there."""
+    valid = torch.ones_like(images[0], dtype=torch.bool) if mask is None else mask.expand_as(images[0])
+    for image in images:
+        valid = valid & ~image.isnan()
+    return valid
+
+
+def _weights(x: torch.Tensor, valid: torch.Tensor, bins: int, limits: tuple[float, float]) -> torch.Tensor:
+    """(N, C, pixels, bins): what each pixel adds to each bin."""
+    low, high = limits
+    position = (torch.where(valid, x, low).flatten(2) - low) * (bins / (high - low)) - 0.5
+    position = position.clamp(0, bins - 1)
+    distance = (position[..., None] - torch.arange(bins, device=x.device)).abs()
+    return (1 - distance).clamp_min(0) * valid.flatten(2)[..., None]
+
+
+def soft_histogram(
+    x: torch.Tensor, bins: int = 64, range: tuple[float, float] = (0.0, 1.0), *, mask: torch.Tensor | None = None
+) -> torch.Tensor:
+    """`sarcore.ops.soft_histogram` with kernel ``linear``, through a pixels x bins tensor.
+
+    >>> soft_histogram(torch.full((1, 1, 2, 2), 0.5), bins=2).tolist()
+    [[[2.0, 2.0]]]
+    """
+    return _weights(x, valid_pixels(mask, x), bins, range).sum(2)
+
+
+def histogram_loss(
+    input: torch.Tensor,
+    target: torch.Tensor,
+    bins: int = 64,
+    range: tuple[float, float] = (0.0, 1.0),
+    *,
+    omega: float = 0.001,
+    distance: str = "l2",
+    spatial: str = "l2",
+    normalize: str = "probability",
+    mask: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """`sarcore.ops.histogram_loss` with reduction ``none``.
+
+    >>> x = torch.rand(3, 1, 8, 8)
+    >>> histogram_loss(x, x, bins=8).tolist()
+    [0.0, 0.0, 0.0]
+    """
+    valid = valid_pixels(mask, input, target)
+    pixels = valid.flatten(2).sum(2)
+    difference = _weights(input, valid, bins, range).sum(2) - _weights(target, valid, bins, range).sum(2)
+    if normalize == "probability":
+        difference = difference / pixels[..., None]
+    if distance == "emd":
+        difference = difference.cumsum(2)
+    histogram_term = (difference.square() if distance == "l2" else difference.abs()).mean(2)
+    residual = torch.where(valid, input, 0) - torch.where(valid, target, 0)
+    residual = residual.square() if spatial == "l2" else residual.abs()
+    return (histogram_term + omega * residual.flatten(2).sum(2) / pixels).mean(1)
+
+
+def joint_histogram(
+    x: torch.Tensor,
+    y: torch.Tensor,
+    bins: int = 64,
+    range: tuple[float, float] = (0.0, 1.0),
+    *,
+    range_y: tuple[float, float] | None = None,
+    mask: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """`sarcore.ops.joint_histogram`, as a product of two pixels x bins tensors.
+
+    >>> joint_histogram(torch.zeros(1, 1, 3, 1), torch.ones(1, 1, 3, 1), bins=2).tolist()
+    [[[[0.0, 3.0], [0.0, 0.0]]]]
+    """
+    valid = valid_pixels(mask, x, y)
+    weights_x = _weights(x, valid, bins, range)
+    return weights_x.transpose(2, 3) @ _weights(y, valid, bins, range_y or range)
+
+
+def mutual_information(
+    x: torch.Tensor,
+    y: torch.Tensor,
+    bins: int = 64,
+    range: tuple[float, float] = (0.0, 1.0),
+    *,
+    range_y: tuple[float, float] | None = None,
+    mask: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """`sarcore.ops.mutual_information`, as the divergence of the joint distribution from the product of its marginals.
+
+    >>> x = torch.tensor([0.0, 1.0]).reshape(1, 1, 2, 1)
+    >>> round(mutual_information(x, x, bins=2).item(), 4)
+    0.6931
+    """
+    joint = joint_histogram(x, y, bins, range, range_y=range_y, mask=mask)
+    p = joint / joint.sum((2, 3), keepdim=True)
+    independent = p.sum(3, keepdim=True) * p.sum(2, keepdim=True)
+    tiny = torch.finfo(p.dtype).tiny
+    terms = p * (p.clamp_min(tiny) / independent.clamp_min(tiny)).log()
+    return terms.sum((2, 3)).mean(1)
