@@ -48,6 +48,7 @@ build: $(VENV)/torch.stamp  ## recompile after a change under csrc/, in an envir
 bench: $(VENV)/dev.stamp  ## time the operators against their peers on this machine
 	$(BIN)/python bench/run.py --out bench/results
 
+gpu: export PATH := $(PATH):/usr/local/cuda/bin
 gpu:  ## on a machine with an NVIDIA GPU: build in place without network, CUDA tests, benchmarks
 	$(PYTHON) tools/check_gpu.py
 	$(PYTHON) -m pip install --quiet --no-deps --no-build-isolation --config-settings=build-dir=build/gpu \

@@ -1,4 +1,4 @@
-"""What sarcore is measured against: other packages as their users call them, and the best compositions of PyTorch's own ops."""
+"""What sarcore is measured against: packages as their users call them, and the best compositions of PyTorch ops."""
 
 from __future__ import annotations
 

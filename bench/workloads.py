@@ -16,7 +16,7 @@ BINS = 64
 OMEGA = 0.001
 OPS = ("soft_histogram", "histogram_loss", "joint_histogram", "mutual_information")
 SHAPES = {"tiny": (2, 1, 24, 24), "H1": (64, 1, 80, 80), "H2": (64, 1, 160, 160), "H3": (512, 1, 160, 160)}
-# Bytes per float32 pixel, forward and backward, gradient with respect to the first image: images read twice, gradient written once.
+# Bytes per float32 pixel, forward and backward: the images are read twice, the gradient of the first is written once.
 TRAFFIC = {"soft_histogram": 12, "histogram_loss": 20, "joint_histogram": 20, "mutual_information": 20}
 
 Outcome = tuple[torch.Tensor, torch.Tensor]  # the result and the gradient with respect to the first image
@@ -48,7 +48,7 @@ class Workload:
 
 
 def noise(shape: Sequence[int], device: str, seed: int = 0) -> torch.Tensor:
-    """Pixels in the interior of the range and off the kinks, where all formulas agree: bin k plus 0.01 to 0.99 of a bin."""
+    """Pixels inside the range and off the kinks, where all formulas agree: bin k plus 0.01 to 0.99 of a bin."""
     generator = torch.Generator().manual_seed(seed)
     lower = torch.randint(0, BINS - 1, tuple(shape), generator=generator)
     share = 0.01 + 0.98 * torch.rand(tuple(shape), generator=generator)
@@ -68,22 +68,28 @@ def check_same(contestant: Contestant, got: Outcome, ours: Outcome, op: str) -> 
     def message(difference: str) -> str:
         return f"{contestant.name} and sarcore differ in {op}: {difference}"
 
-    if contestant.exact:
+    if contestant.exact and op == "mutual_information":
+        # The gradient holds the logarithm of cells with hardly any mass; fixed point and float32 round them apart.
+        torch.testing.assert_close(got[0], ours[0], rtol=1e-4, atol=0.0, msg=message)
+    elif contestant.exact:
         for a, b in zip(got, ours, strict=True):
             scale = b.abs().max().item()
             torch.testing.assert_close(a, b, rtol=1e-4, atol=2e-4 * scale, msg=message)
         return
     ratio = (got[0] / ours[0]).flatten()
     assert bool(((ratio > 0.8) & (ratio < 1.25)).all()), message(f"results are {ratio.min():.2f} to {ratio.max():.2f}x")
+    least = 0.999 if contestant.exact else 0.4
     cosine = torch.nn.functional.cosine_similarity(got[1].flatten(), ours[1].flatten(), dim=0).item()
-    assert cosine > 0.5, message(f"the gradients' cosine is {cosine:.2f}")
+    assert cosine > least, message(f"the gradients' cosine is {cosine:.2f}")
 
 
 def build(op: str, shape: tuple[int, ...], device: str, compiled: bool) -> Workload:
     """The workload of one op at one shape."""
     x = noise(shape, device).requires_grad_()
     y = correlated(x.detach()) if op in ("joint_histogram", "mutual_information") else noise(shape, device, seed=1)
-    if op == "mutual_information":  # kornia stretches every image to the bin centres: give it images that are stretched already
+    if (
+        op == "mutual_information"
+    ):  # kornia stretches every image to the bin centres: give it images that are stretched already
         with torch.no_grad():
             for image in (x, y):
                 image[..., 0, 0], image[..., 0, 1] = 0.5 / BINS, 1 - 0.5 / BINS
@@ -98,7 +104,9 @@ def build(op: str, shape: tuple[int, ...], device: str, compiled: bool) -> Workl
                 fast = torch.compile(f, dynamic=False)
                 contestants.append(Contestant(f"{name}, compiled", _gradient(fast, x, y, upstream), exact, True))
     floor_bytes = x.numel() * TRAFFIC[op]
-    source = torch.rand(floor_bytes // 8, device=device)  # written, so that its pages exist: a copy of it moves floor_bytes
+    source = torch.rand(
+        floor_bytes // 8, device=device
+    )  # written, so that its pages exist: a copy of it moves floor_bytes
     destination = torch.empty_like(source).copy_(source)
     return Workload(op, shape, contestants, functools.partial(destination.copy_, source), floor_bytes, left_out)
 

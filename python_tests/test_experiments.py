@@ -257,6 +257,9 @@ def test_a_second_call_repeats_nothing_and_a_lost_stage_is_made_again(finished, 
     again = run_augmentation(tiny(data), run, Silent())
     assert [call["run"].name for call in recorder.calls] == ["seed_1"]
     assert again["summary"] == finished[1]["summary"]
+    more = run_augmentation(tiny(data, seeds=3), run, Silent())
+    assert [call["run"].name for call in recorder.calls] == ["seed_1", "seed_2", "seed_2"]
+    assert more["summary"]["macro_f1"]["difference"]["n"] == 3
 
 
 class StopAt(Silent):

@@ -6,8 +6,8 @@ import shutil
 import sys
 from pathlib import Path
 
-REQUIRED = {"torch": "torch", "numpy": "numpy", "pytest": "pytest", "pybind11": "pybind11"}
-REQUIRED |= {"scikit_build_core": "scikit-build-core"}
+REQUIRED = {name: name for name in ("torch", "numpy", "pytest", "pybind11")}
+REQUIRED["scikit_build_core"] = "scikit-build-core"
 PEERS = {"kornia": "kornia", "monai": "monai", "pytest_benchmark": "pytest-benchmark", "hypothesis": "hypothesis"}
 
 
@@ -21,9 +21,7 @@ def main() -> None:
         absent.append("cmake")
     if all(shutil.which(tool) is None for tool in ("ninja", "make")):
         absent.append("ninja")
-    if not os.environ.get("CUDACXX") and not any(
-        shutil.which("nvcc", path=path) for path in (None, "/usr/local/cuda/bin")
-    ):
+    if not os.environ.get("CUDACXX") and shutil.which("nvcc") is None:
         absent.append("nvcc (the CUDA toolkit; put it on PATH or set CUDACXX)")
     if absent:
         sys.exit(f"make gpu uses what {sys.executable} has and installs nothing; missing here: {', '.join(absent)}.")

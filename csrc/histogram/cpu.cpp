@@ -22,7 +22,8 @@ namespace {
 
 template <bool Masked, typename T, typename F>
 SARCORE_HD bool counts(F x, const uint8_t* mask, int i) {
-    return (x == x) & (!Masked || mask[i] != 0);
+    if constexpr (Masked) return (x == x) & (mask[i] != 0);
+    return x == x;
 }
 
 template <bool Masked, typename T>
@@ -150,6 +151,7 @@ template <typename T>
 void histogram_cpu(const T* x, const uint8_t* mask, Images images, Axis axis, Kernel kernel, int threads,
                    compute_t<T>* out) {
     using F = compute_t<T>;
+    threads = team_for(images, threads);
     const int64_t tasks = images.tasks();
     std::vector<total_t<F>> masses(static_cast<size_t>(images.count * tasks) * axis.bins, 0);
     parallel_for(images.count * tasks, threads, [&](int64_t task) {
@@ -181,6 +183,7 @@ template <typename T>
 void histogram_backward_cpu(const compute_t<T>* gradient, const T* x, const uint8_t* mask, Images images, Axis axis,
                             int threads, T* out) {
     using F = compute_t<T>;
+    threads = team_for(images, threads);
     const int64_t tasks = images.tasks();
     parallel_for(images.count * tasks, threads, [&](int64_t task) {
         const int64_t image = task / tasks, first = task % tasks * kChunk * kChunksPerTask;

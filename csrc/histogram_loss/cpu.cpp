@@ -17,7 +17,8 @@ constexpr uint8_t kCounts = 1;  // the mask of a pixel where there is no mask
 
 template <bool Masked, typename F>
 SARCORE_HD bool counts(F x, F y, const uint8_t* mask, int i) {
-    return (x == x) & (y == y) & (!Masked || mask[i] != 0);
+    if constexpr (Masked) return (x == x) & (y == y) & (mask[i] != 0);
+    return (x == x) & (y == y);
 }
 
 // Adds the residuals of up to kLanes pixels to the lanes.
@@ -108,6 +109,7 @@ template <typename T>
 void histogram_loss_cpu(const T* x, const T* y, const uint8_t* mask, Images images, LossSettings s, int threads,
                         compute_t<T>* loss, compute_t<T>* table) {
     using F = compute_t<T>;
+    threads = team_for(images, threads);
     const int64_t tasks = images.tasks(), chunks = images.chunks();
     const int bins = s.axis.bins;
     std::vector<total_t<F>> differences(static_cast<size_t>(images.count * tasks) * bins, 0);
@@ -169,6 +171,7 @@ void histogram_loss_backward_cpu(const compute_t<T>* gradient, const T* x, const
                                  const compute_t<T>* table, Images images, LossSettings s, int threads, T* out_x,
                                  T* out_y) {
     using F = compute_t<T>;
+    threads = team_for(images, threads);
     const int64_t tasks = images.tasks();
     parallel_for(images.count * tasks, threads, [&](int64_t task) {
         const int64_t image = task / tasks, begin = task % tasks * kChunk * kChunksPerTask;

@@ -13,16 +13,35 @@ namespace sarcore {
 
 namespace {
 
-template <bool Masked, typename T>
-SARCORE_HD void slope_loop(const T* x, const T* y, const uint8_t* mask, int n, const compute_t<T>* gradient,
-                           const Axis& ax, const Axis& ay, T* out_x, T* out_y) {
+inline constexpr int kSlopeBlock = 256;
+
+// One of the two gradients: `across` is the axis it belongs to, whose neighbouring cells are `step` apart, `along` the
+// other one. Three short loops, because arithmetic vectorises and scattered loads do not.
+template <typename T>
+SARCORE_HD void slope_loop(const T* across, const T* along, const uint8_t* mask, int n, const compute_t<T>* gradient,
+                           const Axis& axis, const Axis& other, int step, int other_step, T* out) {
     using F = compute_t<T>;
+    const F lo = static_cast<F>(axis.lo), scale = axis_scale<F>(axis);
+    const F other_lo = static_cast<F>(other.lo), other_scale = axis_scale<F>(other);
+    int32_t cell[kSlopeBlock];
+    F weight[kSlopeBlock], fraction[kSlopeBlock], near[kSlopeBlock], far[kSlopeBlock];
     for (int i = 0; i < n; ++i) {
-        const F vx = widen(x[i]), vy = widen(y[i]);
-        const bool counts = (vx == vx) & (vy == vy) & (!Masked || mask[i] != 0);
-        const JointSlope<F> slope = joint_slope(counts ? vx : F(ax.lo), counts ? vy : F(ay.lo), gradient, ax, ay);
-        if (out_x) out_x[i] = narrow<T>(counts ? slope.x : F(0));
-        if (out_y) out_y[i] = narrow<T>(counts ? slope.y : F(0));
+        const F v = widen(across[i]), u = widen(along[i]);
+        const bool counts = (v == v) & (u == u);
+        F unused;
+        const AxisPosition p = real_position(counts ? v : lo, lo, scale, axis.bins, &unused);
+        const AxisPosition q = real_position(counts ? u : other_lo, other_lo, other_scale, other.bins, fraction + i);
+        cell[i] = p.k * step + q.k * other_step;
+        weight[i] = counts & p.inside ? scale : F(0);
+    }
+    for (int i = 0; i < n; ++i) {
+        const F* g = gradient + cell[i];
+        near[i] = g[step] - g[0];
+        far[i] = g[step + other_step] - g[other_step];
+    }
+    for (int i = 0; i < n; ++i) {
+        const F slope = ((F(1) - fraction[i]) * near[i] + fraction[i] * far[i]) * weight[i];
+        out[i] = narrow<T>((weight[i] == F(0)) | (mask && mask[i] == 0) ? F(0) : slope);
     }
 }
 
@@ -70,12 +89,12 @@ inline constexpr int64_t kMaxTasks = 16;  // per image: bounds the extra memory 
 
 }  // namespace
 
-#define SARCORE_DEFINE_SLOPES(T)                                                                                    \
-    SARCORE_MULTIVERSION static void slopes(const T* x, const T* y, const uint8_t* mask, int n,                     \
-                                            const compute_t<T>* gradient, const Axis& ax, const Axis& ay, T* out_x, \
-                                            T* out_y) {                                                             \
-        mask ? slope_loop<true>(x, y, mask, n, gradient, ax, ay, out_x, out_y)                                      \
-             : slope_loop<false>(x, y, mask, n, gradient, ax, ay, out_x, out_y);                                    \
+#define SARCORE_DEFINE_SLOPES(T)                                                                               \
+    SARCORE_MULTIVERSION static void slopes(const T* across, const T* along, const uint8_t* mask, int n,       \
+                                            const compute_t<T>* gradient, const Axis& axis, const Axis& other, \
+                                            int step, int other_step, T* out) {                                \
+        mask ? slope_loop(across, along, mask, n, gradient, axis, other, step, other_step, out)                \
+             : slope_loop(across, along, nullptr, n, gradient, axis, other, step, other_step, out);            \
     }
 SARCORE_DEFINE_SLOPES(Half)
 SARCORE_DEFINE_SLOPES(BFloat16)
@@ -89,6 +108,7 @@ template <typename T>
 void joint_histogram_cpu(const T* x, const T* y, const uint8_t* mask, Images images, Axis ax, Axis ay, int threads,
                          compute_t<T>* out) {
     using F = compute_t<T>;
+    threads = team_for(images, threads);
     const int64_t cells = int64_t{ax.bins} * ay.bins, tasks = std::min(images.tasks(), kMaxTasks);
     const int64_t span = (images.pixels / tasks / kBlock + 1) * kBlock;
     std::vector<total_t<F>> masses(static_cast<size_t>(tasks > 1 ? images.count * tasks * cells : 0));
@@ -125,13 +145,18 @@ void joint_histogram_cpu(const T* x, const T* y, const uint8_t* mask, Images ima
 template <typename T>
 void joint_histogram_backward_cpu(const compute_t<T>* gradient, const T* x, const T* y, const uint8_t* mask,
                                   Images images, Axis ax, Axis ay, int threads, T* out_x, T* out_y) {
+    threads = team_for(images, threads);
     const int64_t tasks = images.tasks(), cells = int64_t{ax.bins} * ay.bins;
     parallel_for(images.count * tasks, threads, [&](int64_t task) {
         const int64_t image = task / tasks, begin = task % tasks * kChunk * kChunksPerTask;
-        const int64_t end = std::min(images.pixels, begin + int64_t{kChunk} * kChunksPerTask),
-                      at = image * images.pixels + begin;
-        slopes(x + at, y + at, mask ? mask + at : nullptr, static_cast<int>(end - begin), gradient + image * cells, ax,
-               ay, out_x ? out_x + at : nullptr, out_y ? out_y + at : nullptr);
+        const int64_t end = std::min(images.pixels, begin + int64_t{kChunk} * kChunksPerTask);
+        const compute_t<T>* g = gradient + image * cells;
+        for (int64_t p = image * images.pixels + begin; p < image * images.pixels + end; p += kSlopeBlock) {
+            const int n = static_cast<int>(std::min<int64_t>(kSlopeBlock, image * images.pixels + end - p));
+            const uint8_t* m = mask ? mask + p : nullptr;
+            if (out_x) slopes(x + p, y + p, m, n, g, ax, ay, ay.bins, 1, out_x + p);
+            if (out_y) slopes(y + p, x + p, m, n, g, ay, ax, 1, ay.bins, out_y + p);
+        }
     });
 }
 

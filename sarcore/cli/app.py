@@ -1,4 +1,7 @@
-"""The table of commands, and how their failures reach the user."""
+"""The table of commands, and how their failures reach the user.
+
+The commands import what they run inside their functions, so that help and wrong usage answer at once.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 
@@ -9,17 +10,18 @@ from rich.console import Console
 
 from sarcore.cli.experiment import compare
 from sarcore.data import write_simulated
-from sarcore.experiments.augmentation import AugmentationConfig
 
 
-def demo(*, out: Path = Path("sarcore-demo")) -> None:
+def demo(*, out: Path = Path("runs/demo")) -> None:
     """Simulate SAR scenes, tile them, and run the augmentation experiment in miniature: under 5 minutes on 2 cores.
 
     Args:
         out: Folder for the synthetic patches and the run; an interrupted demo in it is continued.
     """
+    from sarcore.experiments.augmentation import AugmentationConfig
+
     started = time.monotonic()
-    console, data = Console(highlight=False), out / "data"
+    console, data = Console(highlight=False), out / "synthetic-scenes"
     if not (data / "dataset.json").is_file():
         console.print("Simulating synthetic scenes of seven classes and tiling them")
         write_simulated(data, scenes_per_class=10, patches_per_scene_side=2, size=96, looks=4.0, seed=0)
@@ -27,13 +29,15 @@ def demo(*, out: Path = Path("sarcore-demo")) -> None:
         data=data,
         class_name="settlement",
         synthetic=30,
-        seeds=2,
+        seeds=3,
         began_steps=300,
         began_width=12,
         depth=18,
-        classifier_steps=60,
+        classifier_steps=45,
         classifier_batch=16,
     )
     compare(config, out / "run")
+    for weights in (out / "run").glob("*/seed_*/checkpoints"):
+        shutil.rmtree(weights)  # 135 MB each, and nothing needs them any more
     seconds = time.monotonic() - started
     console.print(f"Synthetic scenes and short trainings: this shows the way, not a result. {seconds:.0f} s")

@@ -7,6 +7,7 @@ import platform
 import sys
 
 import torch
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -29,18 +30,18 @@ EXTRAS = (
 def doctor() -> None:
     """Show versions, the back ends that are compiled in, whether they work, and why not."""
     console = Console(highlight=False)
-    versions = Table("package", "version", title="Versions", title_justify="left")
+    versions = Table("package", "version", title="Versions", title_justify="left", box=SIMPLE_HEAD)
     versions.add_row("sarcore", sarcore.__version__)
     versions.add_row("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     versions.add_row("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")
     for name in ("numpy", *EXTRAS):
         versions.add_row(name, _version(name))
     console.print(versions)
-    core = Table("compiled core", "", title="Build", title_justify="left")
+    core = Table("compiled core", "", title="Build", title_justify="left", box=SIMPLE_HEAD)
     for key, value in _core.build_info().items():
         core.add_row(str(key), ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value))
     console.print(core)
-    works = Table("back end", "state", title="Back ends", title_justify="left")
+    works = Table("back end", "state", title="Back ends", title_justify="left", box=SIMPLE_HEAD)
     checks = {"cpu": _check("cpu"), "cuda": _cuda()}
     for name, (_, text) in checks.items():
         works.add_row(name, text)

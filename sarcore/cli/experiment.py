@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
 from sarcore.cli import tables
 from sarcore.cli.progress import ConsoleProgress
-from sarcore.experiments.augmentation import AugmentationConfig, run_augmentation
 from sarcore.experiments.patches import Filter, Precision, Scenario
 from sarcore.models.began_config import PresetName
+
+if TYPE_CHECKING:
+    from sarcore.experiments.augmentation import AugmentationConfig
 
 
 def augmentation(
@@ -65,6 +67,8 @@ def augmentation(
         channels_last: Keep the weights channels-last.
     """
     settings = dict(locals())
+    from sarcore.experiments.augmentation import AugmentationConfig
+
     default = Path("runs") / f"{data.resolve().name}-{class_name}-{scenario}-{synthetic}"
     run_dir = settings.pop("out") or default
     compare(AugmentationConfig(**settings), run_dir)
@@ -72,10 +76,11 @@ def augmentation(
 
 def compare(config: AugmentationConfig, run_dir: Path) -> None:
     """Run the experiment with progress, then show its table and write its page."""
+    from sarcore.experiments.augmentation import run_augmentation
+    from sarcore.report import write_report
+
     with ConsoleProgress(run_dir) as progress:
         results = run_augmentation(config, run_dir, progress)
         progress.note("Writing the page")
-        from sarcore.report import write_report
-
         page = write_report(run_dir)
     tables.comparison(results, page, progress.console)

@@ -9,7 +9,6 @@ from tyro.conf import Positional
 
 from sarcore.cli.progress import ConsoleProgress
 from sarcore.data import PatchFolder, write_simulated
-from sarcore.experiments import generation
 from sarcore.experiments.patches import Filter
 
 
@@ -62,6 +61,8 @@ def generate(
         filter: How to upsample; values are clamped to the grey range.
         seed: The same seed gives the same patches.
     """
+    from sarcore.experiments import generation
+
     with ConsoleProgress() as progress:
         info = generation.generate_folder(run, out, count, progress, size=size, filter=filter, seed=seed)
     side = info["size"]

@@ -9,6 +9,7 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 SHOWN = {"loss": "loss", "M": "M", "k": "k", "accuracy": "accuracy", "images_per_second": "images/s"}
 LOG_FILE = "progress.log"
@@ -28,10 +29,13 @@ class ConsoleProgress:
         self._task: TaskID | None = None
         self._bars = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            # Where the terminal is narrow the logs are cut, not the counts.
+            BarColumn(bar_width=10, table_column=Column(min_width=4)),
+            MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=11)),
+            TimeRemainingColumn(
+                compact=True, elapsed_when_finished=True, table_column=Column(no_wrap=True, min_width=5)
+            ),
             TextColumn("{task.fields[logs]}", style="dim"),
-            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
             console=self.console,
             disable=not self.console.is_terminal,
         )

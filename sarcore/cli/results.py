@@ -9,7 +9,6 @@ from rich.console import Console
 from tyro.conf import Positional
 
 from sarcore.cli import tables
-from sarcore.experiments import classification
 
 
 def evaluate(
@@ -28,13 +27,18 @@ def evaluate(
         part: Part of the run's own split; auto is test on the folder of the training, all on any other.
         out: JSON file to write the scores to.
     """
+    from sarcore.experiments import classification
+
     result = classification.evaluate_classifier(run, data, part)
+    console = Console(highlight=False)
+    for note in result["notes"]:
+        console.print(note, markup=False)
     if out is not None:
         from sarcore.engine import write_json
 
         write_json(out, result)
     title = f"{data}, part {result['part']}: {result['patches']} patches"
-    tables.classification(result, result["classes"], title, Console(highlight=False))
+    tables.classification(result, result["classes"], title, console)
 
 
 def report(run: Positional[Path], /) -> None:

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+
+from sarcore.experiments.summary import points
 
 SCORES = {"balanced_accuracy": "Balanced accuracy", "overall_accuracy": "Overall accuracy", "macro_f1": "Macro F1"}
 
@@ -17,12 +20,13 @@ def comparison(results: Mapping[str, Any], page: Path, console: Console) -> None
     summary = results["summary"]
     data = "synthetic scenes" if results["dataset"]["synthetic"] else results["dataset"]["name"]
     seeds = summary["balanced_accuracy"]["baseline"]["n"]
-    table = Table(title=f"{results['class']}: {data}, mean and 95 % interval of {seeds} seeds", title_justify="left")
-    table.add_column("test scenes, %")
-    for name in ("real patches only", "with generated patches", "difference"):
+    title = f"{data}, generated {results['class']} patches: mean of {seeds} seeds (95 % interval)"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("%", no_wrap=True)
+    for name in ("without", "with generated", "difference"):
         table.add_column(name, justify="right")
     rows = {label: summary[name] for name, label in SCORES.items()}
-    rows[f"Recall of {results['class']}"] = summary["recall"].get(results["class"])
+    rows[f"{results['class']} recall"] = summary["recall"].get(results["class"])
     for label, row in rows.items():
         if row is not None:
             table.add_row(label, _cell(row["baseline"]), _cell(row["augmented"]), _cell(row["difference"], signed=True))
@@ -32,18 +36,17 @@ def comparison(results: Mapping[str, Any], page: Path, console: Console) -> None
 
 
 def _cell(interval: Mapping[str, Any], *, signed: bool = False) -> str:
-    show = "{:+.1f}" if signed else "{:.1f}"
     mean, low, high = (interval[name] for name in ("mean", "low", "high"))
-    if low is None or high is None:
-        return show.format(100 * mean)
-    if not signed:
-        low, high = max(low, 0.0), min(high, 1.0)
-    return f"{show.format(100 * mean)} ({show.format(100 * low)} to {show.format(100 * high)})"
+    if signed:
+        return points(mean) if low is None else f"{points(mean)} ({points(low)}…{points(high)})"
+    if low is None:
+        return f"{100 * mean:.1f}"
+    return f"{100 * mean:.1f} ({100 * max(low, 0.0):.1f}…{100 * min(high, 1.0):.1f})"
 
 
 def classification(scores: Mapping[str, Any], classes: list[str], title: str, console: Console) -> None:
     """Scores and recall per class of one evaluation."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("score")
     table.add_column("%", justify="right")
     for name, label in SCORES.items():

@@ -9,7 +9,6 @@ from tyro.conf import Positional, arg
 
 from sarcore.cli import tables
 from sarcore.cli.progress import ConsoleProgress
-from sarcore.experiments import classification, generation
 from sarcore.experiments.patches import Precision, Scenario
 from sarcore.models.began_config import PresetName
 
@@ -44,6 +43,8 @@ def train_began(
         precision: Arithmetic of the training.
         channels_last: Keep the weights channels-last.
     """
+    from sarcore.experiments import generation
+
     training = generation.GeneratorTraining(scenario, preset, steps, width, batch, seed, precision, channels_last)
     with ConsoleProgress(out) as progress:
         facts = generation.train_began(data, class_name, training, out, progress)
@@ -78,6 +79,8 @@ def train_classifier(
         precision: Arithmetic of the training.
         channels_last: Keep the weights channels-last.
     """
+    from sarcore.experiments import classification
+
     training = classification.ClassifierTraining(depth, steps, batch, lr, init, seed, precision, channels_last)
     with ConsoleProgress(out) as progress:
         results = classification.train_classifier(data, training, out, progress)

@@ -93,6 +93,8 @@ def train_on(
         "shape": list(encoded.shape[1:]),
     }
     result = fit(model, train, fit_config, run_dir, on_step=progress.step, meta=meta)
+    for note in result.notes:
+        progress.note(note)
     return model.eval(), {"steps": result.steps, "images_per_second": result.images_per_second}
 
 
@@ -199,7 +201,15 @@ def evaluate_classifier(run: Path, data: Path, part: str = "auto") -> dict[str, 
     patches = load_patches(folder, indices)
     target = torch.tensor([classes.index(folder.classes[label]) for label in patches.labels.tolist()])
     result = scores(target, predict(model, patches), len(classes))
-    return {"run": str(run), "data": str(data), "part": used, "patches": len(indices), "classes": classes, **result}
+    return {
+        "run": str(run),
+        "data": str(data),
+        "part": used,
+        "patches": len(indices),
+        "classes": classes,
+        "notes": meta["problems"],
+        **result,
+    }
 
 
 def _part(run: Path, data: Path, folder: PatchFolder, part: str) -> tuple[list[int], str]:

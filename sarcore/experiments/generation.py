@@ -71,6 +71,8 @@ def train_generator(
     progress.stage(title, training.steps)
     facts = {"kind": "began", "config": config.to_dict(), "training": asdict(training), "patch_size": patch_size}
     result = fit(model, view, fit_config, run_dir, on_step=progress.step, meta={**meta, **facts})
+    for note in result.notes:
+        progress.note(note)
     return {"steps": result.steps, "images_per_second": result.images_per_second, "last": dict(result.last_logs)}
 
 
@@ -162,6 +164,8 @@ def generate_folder(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out}: exists and is not an empty folder; give another folder with --out")
     model, meta = load_generator(run)
+    for problem in meta["problems"]:
+        progress.note(problem)
     side = meta["patch_size"] if size is None else size
     name = meta["classes"][0] if len(meta["classes"]) == 1 else "generated"
     progress.stage(f"generating {name}", count)

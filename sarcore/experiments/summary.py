@@ -116,10 +116,10 @@ def headline(summary: dict[str, Any], class_name: str, count: int, synthetic_dat
 
 
 def points(fraction: float) -> str:
-    """A signed difference in percentage points.
+    """A signed difference in percentage points, cut to what is possible: t intervals of few seeds go beyond.
 
-    >>> points(-0.0123)
-    '−1.2'
+    >>> points(-0.0123), points(1.3)
+    ('−1.2', '+100.0')
     """
-    text = f"{100.0 * fraction:+.1f}"
+    text = f"{100.0 * min(max(fraction, -1.0), 1.0):+.1f}"
     return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")

@@ -21,10 +21,10 @@ def result_dtype(x: torch.Tensor) -> torch.dtype:
 
 
 def _forward(x: torch.Tensor, mask: torch.Tensor | None, bins: int, lo: float, hi: float, kernel: str) -> torch.Tensor:
-    n, c, h, w = x.shape
-    out = torch.empty((n, c, bins), dtype=result_dtype(x), device=x.device)
+    out = x.new_empty((x.shape[0], x.shape[1], bins), dtype=result_dtype(x))
     workspace = None
     if x.is_cuda:
+        n, c, h, w = x.shape
         size = _core.soft_histogram_workspace(n * c, h * w, bins, out.element_size())
         workspace = torch.empty(size, dtype=torch.uint8, device=x.device)
     _core.soft_histogram(borrow(x), borrow_mask(mask), out, workspace, lo, hi, kernel, torch.get_num_threads())

@@ -187,15 +187,18 @@ def mutual_information(
     Source: Maes et al., IEEE Trans. Medical Imaging 16(2), 1997; Studholme et al., Pattern Recognition 32(1), 1999.
     """
     joint = joint_histogram(x, y, bins, range, range_y=range_y, mask=mask)
-    p = joint / joint.sum((-2, -1), keepdim=True)
-    entropy_x, entropy_y = _entropy(p.sum(-1)).sum(-1), _entropy(p.sum(-2)).sum(-1)
-    entropy_joint = _entropy(p).sum((-2, -1))
+    pixels = joint.sum((-2, -1), keepdim=True)
+    p = joint / pixels
+    floor = (2.0 ** -(41 if p.dtype == torch.float64 else 17) / pixels).detach()  # half a unit of the fixed point
+    entropy_x = _entropy(p.sum(-1), floor[..., 0]).sum(-1)
+    entropy_y = _entropy(p.sum(-2), floor[..., 0]).sum(-1)
+    entropy_joint = _entropy(p, floor).sum((-2, -1))
     if normalized:
         return ((entropy_x + entropy_y) / entropy_joint).mean(1)
     return (entropy_x + entropy_y - entropy_joint).mean(1)
 
 
-def _entropy(p: torch.Tensor) -> torch.Tensor:
+def _entropy(p: torch.Tensor, floor: torch.Tensor) -> torch.Tensor:
     # log of a floor instead of xlogy: the derivative of p log p at an empty cell is -inf, which times the zero slope of
-    # the joint histogram there would be NaN.
-    return -p * p.clamp_min(torch.finfo(p.dtype).tiny).log()
+    # the joint histogram there would be NaN. The floor is what rounding to fixed point may have taken from the cell.
+    return -p * torch.maximum(p, floor).log()

@@ -61,13 +61,16 @@ def _read(path: Path) -> dict[str, Any]:
 def _context(run_dir: Path, results: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
     summary, arms = results["summary"], results["arms"]
     config = run["config"]
+    origin = "synthetic scenes" if results["dataset"]["synthetic"] else "real"
     curves = {
         arm: [read_metrics(run_dir / arm / f"seed_{one['seed']}") for one in arms[arm]]
         for arm in ("baseline", "augmented")
     }
+    grids = {name: plots.png_uri(run_dir / "grids" / f"{name}.png") for name in ("prepared", "generated", "real")}
     return {
         "results": results,
         "config": config,
+        "origin": origin,
         "run": run,
         "scores": [(label, summary[name]) for name, label in SCORES.items()],
         "scenario": SCENARIOS[config["scenario"]],
@@ -76,11 +79,11 @@ def _context(run_dir: Path, results: dict[str, Any], run: dict[str, Any]) -> dic
             "scores": plots.score_dots(summary, arms, SCORES),
             "recall": plots.recall_bars(summary["recall"], results["class"]),
             "confusion": plots.confusion_matrices(arms, results["classes"]),
-            "histograms": plots.histograms(results["quality"]),
+            "histograms": plots.histograms(results["quality"], origin),
             "generator": plots.generator_curves(read_metrics(run_dir / "began")),
             "classifier": plots.classifier_curves(curves),
         },
-        "grids": {name: plots.png_uri(run_dir / "grids" / f"{name}.png") for name in ("prepared", "generated", "real")},
+        "grids": grids,
     }
 
 
@@ -113,19 +116,19 @@ def percent(fraction: float | None) -> str:
 
 
 def change(fraction: float | None) -> str:
-    """A signed difference of shares in percentage points, with a true minus sign.
+    """A signed difference of shares in points, cut to what is possible: t intervals of few seeds go beyond.
 
-    >>> change(-0.021), change(0.0)
-    ('−2.1', '0.0')
+    >>> change(-0.021), change(0.0), change(1.3)
+    ('−2.1', '0.0', '+100.0')
     """
     if fraction is None:
         return "–"
-    text = f"{100.0 * fraction:+.1f}"
+    text = f"{100.0 * min(max(fraction, -1.0), 1.0):+.1f}"
     return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
 
 
 def span(interval: Mapping[str, Any], signed: bool = False) -> str:
-    """The bounds of an interval in percent, cut to [0, 100] unless it is a difference.
+    """The bounds of an interval in percent, cut to what is possible.
 
     >>> span({"low": 0.5, "high": 1.25}), span({"low": None, "high": None})
     ('50.0 to 100.0', 'one seed')

@@ -28,7 +28,7 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "svg.hashsalt": "sarcore",  # the same run gives the same page, byte for byte
 }
-ARMS = (("baseline", "real patches only", BASELINE), ("augmented", "with generated patches", AUGMENTED))
+ARMS = (("baseline", "without generated patches", BASELINE), ("augmented", "with generated patches", AUGMENTED))
 
 
 def png_uri(path: Path) -> str:
@@ -38,14 +38,14 @@ def png_uri(path: Path) -> str:
 
 def _uri(figure: Figure) -> str:
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None})
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue().encode()).decode()
 
 
 def recall_bars(recall: Mapping[str, Any], chosen: str) -> str:
     """Recall of every class in both arms with its interval; the class that got generated patches is marked."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8.4, 0.5 + 0.52 * len(recall)))
+        figure = Figure(figsize=(8.4, 0.5 + 0.52 * len(recall)), layout="constrained")
         axes = figure.subplots()
         for offset, (arm, label, colour) in zip((-0.19, 0.19), ARMS, strict=True):
             mean = np.array([row[arm]["mean"] for row in recall.values()])
@@ -71,7 +71,7 @@ def score_dots(
 ) -> str:
     """Every seed as a dot and the interval as a bar, both arms, one panel per score; lines join the same seed."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8.4, 2.5))
+        figure = Figure(figsize=(8.4, 2.5), layout="constrained")
         for axes, (name, label) in zip(figure.subplots(1, len(names)), names.items(), strict=True):
             pairs = [[100.0 * run[name] for run in runs[arm]] for arm, _, _ in ARMS]
             for pair in zip(*pairs, strict=True):
@@ -83,17 +83,16 @@ def score_dots(
                 if interval["low"] is not None:
                     low, high = 100.0 * interval["low"], 100.0 * interval["high"]
                     axes.plot((x, x), (max(low, 0.0), min(high, 100.0)), color=colour, linewidth=5.0, alpha=0.25)
-            axes.set_xticks((0, 1), ("real only", "with generated"))
+            axes.set_xticks((0, 1), ("without", "with generated"))
             axes.set_xlim(-0.5, 1.5)
             axes.set_title(f"{label}, %")
-        figure.tight_layout()
         return _uri(figure)
 
 
 def confusion_matrices(runs: Mapping[str, Sequence[Mapping[str, Any]]], classes: Sequence[str]) -> str:
     """Row-normalised confusion of both arms, mean over seeds, in percent; rows are the true classes."""
     with mpl.rc_context({**STYLE, "axes.spines.left": False, "axes.spines.bottom": False}):
-        figure = Figure(figsize=(8.4, 4.3))
+        figure = Figure(figsize=(8.4, 5.0), layout="constrained")
         panels = figure.subplots(1, 2, sharey=True)
         for axes, (arm, label, _) in zip(panels, ARMS, strict=True):
             total = np.sum([run["confusion"] for run in runs[arm]], axis=0, dtype=np.float64)
@@ -109,21 +108,27 @@ def confusion_matrices(runs: Mapping[str, Sequence[Mapping[str, Any]]], classes:
             axes.tick_params(length=0)
             axes.set_xlabel("predicted")
         panels[0].set_ylabel("true class")
-        figure.tight_layout()
         return _uri(figure)
 
 
-def histograms(quality: Mapping[str, Any]) -> str:
-    """Pooled grey-value histograms of generated patches, real ones prepared alike, and real ones as they are."""
+def histograms(quality: Mapping[str, Any], origin: str) -> str:
+    """Pooled grey values of generated patches, of training patches prepared alike, and of those as they are.
+
+    ``origin`` says what the training patches are: real, or synthetic.
+    """
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8.4, 2.8))
+        figure = Figure(figsize=(8.4, 2.8), layout="constrained")
         axes = figure.subplots()
         bins = len(quality["histogram_real"])
         centres = (np.arange(bins) + 0.5) / bins * 255.0
         real = 100.0 * np.array(quality["histogram_real"])
-        axes.fill_between(centres, real, step="mid", color=BASELINE, alpha=0.35, label="real, prepared alike")
+        axes.fill_between(centres, real, step="mid", color=BASELINE, alpha=0.35, label=f"{origin}, prepared alike")
         axes.step(
-            centres, 100.0 * np.array(quality["histogram_native"]), where="mid", color=QUIET, label="real, as they are"
+            centres,
+            100.0 * np.array(quality["histogram_native"]),
+            where="mid",
+            color=QUIET,
+            label=f"{origin}, as they are",
         )
         axes.step(
             centres, 100.0 * np.array(quality["histogram_generated"]), where="mid", color=AUGMENTED, label="generated"
@@ -139,11 +144,11 @@ def histograms(quality: Mapping[str, Any]) -> str:
 def generator_curves(rows: Sequence[Mapping[str, Any]]) -> str:
     """Reconstruction losses and convergence measure M (log scale), and the balance term k, over the steps."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8.4, 2.6))
+        figure = Figure(figsize=(8.4, 2.6), layout="constrained")
         left, right = figure.subplots(1, 2)
         for name, label, colour in (
             ("M", "M", INK),
-            ("loss_real", "L(real)", BASELINE),
+            ("loss_real", "L(training patches)", BASELINE),
             ("loss_fake", "L(generated)", AUGMENTED),
         ):
             _curve(left, rows, name, label, colour)
@@ -154,14 +159,13 @@ def generator_curves(rows: Sequence[Mapping[str, Any]]) -> str:
         right.set_title("Balance term k")
         for axes in (left, right):
             axes.set_xlabel("step")
-        figure.tight_layout()
         return _uri(figure)
 
 
 def classifier_curves(rows: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> str:
     """Training loss and accuracy of every classifier, one line per seed, coloured by arm."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8.4, 2.6))
+        figure = Figure(figsize=(8.4, 2.6), layout="constrained")
         panels = figure.subplots(1, 2)
         for axes, name, title in zip(panels, ("loss", "accuracy"), ("Training loss", "Training accuracy"), strict=True):
             for arm, label, colour in ARMS:
@@ -170,7 +174,6 @@ def classifier_curves(rows: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]])
             axes.set_title(title)
             axes.set_xlabel("step")
         _legend(panels[0])
-        figure.tight_layout()
         return _uri(figure)
 
 

@@ -1,0 +1,167 @@
+"""Times the operators against their peers; prints Markdown tables of ratios, writes JSON, one file per machine.
+
+python bench/run.py [--device cpu|cuda] [--threads 2] [--out FOLDER] [--markdown FILE]
+                        [--ops OP ...] [--quick] [--no-compile]
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import overhead
+import peers
+import tables
+import timing
+import torch
+import workloads
+
+import sarcore
+
+SHAPES = {"cpu": ("H1", "H2"), "cuda": ("H1", "H2", "H3")}
+
+
+def main() -> None:
+    arguments = parse()
+    device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cuda" and not torch.cuda.is_available():
+        sys.exit("--device cuda needs a GPU that torch can use, and torch sees none here; use --device cpu.")
+    torch.set_num_threads(arguments.threads)
+    started = time.perf_counter()
+    record: dict[str, Any] = {"machine": machine(device), "rounds": rounds(arguments.quick), "workloads": []}
+    left_out: dict[str, None] = {}
+    for op in arguments.ops:
+        for name in ("tiny",) if arguments.quick else SHAPES[device]:
+            say(f"{op} {name} ...")
+            entry, missing = measure(op, name, device, arguments)
+            record["workloads"].append(entry)
+            left_out.update(dict.fromkeys(missing))
+    say("constant image, call overhead ...")
+    record["constant"] = overhead.constant_image("tiny" if arguments.quick else "H2", device)
+    record["overhead"] = overhead.call_overhead(device)
+    record["left_out"] = list(left_out)
+    record["seconds"] = round(time.perf_counter() - started)
+    report(record, arguments)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Time sarcore's operators against their peers.")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: cuda where torch sees a GPU, else cpu")
+    parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1), help="CPU threads (default 2)")
+    parser.add_argument("--out", type=Path, help="folder for <machine>.json; nothing is written without it")
+    parser.add_argument("--markdown", type=Path, help="write the tables to this file, too")
+    parser.add_argument("--ops", nargs="+", choices=workloads.OPS, default=workloads.OPS, help="default: all")
+    parser.add_argument("--quick", action="store_true", help="tiny images, two rounds: does it run, are results equal?")
+    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
+    return parser.parse_args()
+
+
+def rounds(quick: bool) -> dict[str, int]:
+    return {"fast": 2, "slow": 1} if quick else {"fast": 21, "slow": 3}
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def machine(device: str) -> dict[str, Any]:
+    return {
+        "name": timing.device_name(device),
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "sarcore": sarcore.__version__,
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda if device == "cuda" else None,
+        "kornia": peers.version("kornia"),
+        "monai": peers.version("monai"),
+        "numpy": peers.version("numpy"),
+        "python": platform.python_version(),
+        "date": datetime.date.today().isoformat(),
+    }
+
+
+def measure(op: str, name: str, device: str, arguments: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
+    """One workload: results compared, then everybody timed in turn."""
+    torch.compiler.reset()
+    too_long = device == "cpu" and op == "mutual_information" and name == "H2"
+    compiled = not (arguments.no_compile or arguments.quick or too_long)
+    workload = workloads.build(op, workloads.SHAPES[name], device, compiled)
+    ours, left_out = workload["sarcore"].call(), list(workload.left_out)
+    if too_long:
+        left_out.append(f"torch.compile of {op} {name} (H1 stands for it)")
+    calls, slow, memory = {}, set(), {}
+    for contestant in workload.contestants:
+        try:
+            contestant.call() if contestant.compiled or contestant.name == "sarcore" else None  # compile, start threads
+            timing.synchronize(device)
+            start = time.perf_counter()
+            outcome, memory[contestant.name] = timing.extra_memory(contestant.call, device)
+        except Exception as error:
+            if contestant.name == "sarcore":
+                raise
+            reason = str(error).strip().splitlines()[0][:80] if contestant.compiled is False else type(error).__name__
+            left_out.append(f"{contestant.name} failed in {op} {name}: {reason}")
+            continue
+        if time.perf_counter() - start > timing.SLOW:
+            slow.add(contestant.name)
+        workloads.check_same(contestant, outcome, ours, op)
+        calls[contestant.name] = contestant.call
+    calls["floor"] = workload.floor
+    count = rounds(arguments.quick)
+    seconds = timing.interleave(calls, slow, lambda c: timing.wall(c, device), count["fast"], count["slow"])
+    rows = [row(n, seconds[n], seconds["sarcore"], memory.get(n)) for n in calls]
+    if device == "cuda":
+        add_device_times(rows, calls, count["fast"])
+    entry = {"op": op, "name": name, "shape": list(workload.shape), "bins": workloads.BINS}
+    return {**entry, "floor_bytes": workload.floor_bytes, "rows": rows}, left_out
+
+
+def row(name: str, samples: list[float | None], base: list[float | None], memory: int | None) -> dict[str, Any]:
+    return {
+        "contestant": name,
+        "ms": significant(1e3 * timing.median(samples)),
+        "ratio": significant(timing.median_ratio(samples, base)),
+        "rounds": sum(s is not None for s in samples),
+        "extra_bytes": memory,
+    }
+
+
+def add_device_times(rows: list[dict[str, Any]], calls: dict[str, Any], count: int) -> None:
+    """Kernel time and CUDA-graph replay, each interleaved in the same way."""
+    graphs = {name: graph for name, call in calls.items() if (graph := timing.capture(call)) is not None}
+    for key, subjects in (("kernel", calls), ("graph", graphs)):
+        samples = timing.interleave(subjects, set(), timing.kernel_time, max(3, count // 3), 0)
+        for entry in rows:
+            own = samples.get(entry["contestant"])
+            entry[f"{key}_ms"] = None if own is None else significant(1e3 * timing.median(own))
+            comparable = own is not None and "sarcore" in samples
+            entry[f"{key}_ratio"] = significant(timing.median_ratio(own, samples["sarcore"])) if comparable else None
+
+
+def significant(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def report(record: dict[str, Any], arguments: argparse.Namespace) -> None:
+    text = tables.markdown(record)
+    print(text)
+    if arguments.markdown:
+        arguments.markdown.write_text(text + "\n", encoding="utf-8")
+    if arguments.out:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        file = arguments.out / f"{timing.slug(record['machine']['name'])}{'-quick' if arguments.quick else ''}.json"
+        partial = file.with_suffix(".tmp")
+        partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        os.replace(partial, file)
+        say(f"wrote {file}")
+
+
+if __name__ == "__main__":
+    main()
