@@ -130,8 +130,9 @@ def test_sum_is_the_number_of_valid_pixels_in_any_order(shape, bins, low, width,
     assert torch.equal(h.flip(-1).sum(-1), expected)
     assert torch.equal(h.cumsum(-1)[..., -1], expected)
     assert torch.equal(sum(chunk.sum(-1) for chunk in h[..., torch.randperm(bins)].split(3, -1)), expected)
-    unit = result_unit(x, int(expected.max()))
-    assert torch.equal(h / unit, (h / unit).round())
+    for row, pixels in zip(h.flatten(0, 1), expected.flatten().tolist(), strict=True):
+        unit = result_unit(x, int(pixels))
+        assert torch.equal(row / unit, (row / unit).round())
 
 
 def test_exact_sum_of_a_large_image():
@@ -229,9 +230,11 @@ def test_smooth_kernels_against_direct_evaluation(kernel, bandwidth, limits):
     expected = direct_kernel(x.numpy(), bins, limits, h, kernel)
     chosen = None if bandwidth is None else h
     one = soft_histogram(x.reshape(-1, 1, 1, 1), bins, limits, kernel=kernel, bandwidth=chosen)
-    assert np.abs(one[:, 0].numpy() - expected).max() <= 5e-4 * expected.max()
+    bound = 5e-4 if kernel == "gaussian" else 1.3e-3  # as documented, for a bin and more
+    bound *= 4 if bandwidth == 0.5 else 1
+    assert np.abs(one[:, 0].numpy() - expected).max() <= bound * expected.max()
     whole = soft_histogram(x, bins, limits, kernel=kernel, bandwidth=chosen)
-    np.testing.assert_allclose(whole.flatten().numpy(), expected.sum(0), rtol=0, atol=5e-4 * expected.max() * 3000)
+    np.testing.assert_allclose(whole.flatten().numpy(), expected.sum(0), rtol=0, atol=bound * expected.max() * 3000)
     assert float(whole.sum()) == pytest.approx(3000, rel=1e-12)
 
 
@@ -243,7 +246,7 @@ def test_smooth_kernels_lose_no_pixel_whatever_the_bandwidth(kernel):
             if bandwidth >= narrowest:
                 h = soft_histogram(x, bins, kernel=kernel, bandwidth=bandwidth / bins)
                 assert float(h.sum()) == pytest.approx(997, rel=1e-12), (bins, bandwidth)
-                rows = kernel_weights(bins, 64, bandwidth, kernel, torch.float64, torch.device("cpu")).sum(1)
+                rows = kernel_weights(bins, 64, bandwidth, kernel, torch.device("cpu")).sum(1)
                 torch.testing.assert_close(rows, torch.ones_like(rows))
 
 

@@ -1,4 +1,4 @@
-"""Types of the compiled core. `Tensor` is any DLPack producer; every function writes into tensors that the caller allocated."""
+"""Types of the compiled core. `Tensor` is any DLPack producer; results go into tensors that the caller allocated."""
 
 from typing import Any, TypeAlias
 

@@ -43,31 +43,6 @@ SARCORE_HD float widen(uint16_t v) { return static_cast<float>(v); }
 SARCORE_HD float widen(float v) { return v; }
 SARCORE_HD double widen(double v) { return v; }
 
-// Round to nearest, ties to even.
-template <typename T>
-SARCORE_HD T narrow(float v) {
-    return static_cast<T>(v);
-}
-template <>
-SARCORE_HD Half narrow<Half>(float v) {
-    const uint32_t bits = bit_cast<uint32_t>(v);
-    const uint32_t sign = (bits >> 16) & 0x8000u;
-    uint32_t scaled = bit_cast<uint32_t>(bit_cast<float>(bits & 0x7fffffffu) * 0x1p-112f);
-    scaled += 0x0fffu + ((scaled >> 13) & 1u);
-    uint32_t out = scaled >> 13;
-    out = out > 0x7c00u ? 0x7c00u : out;
-    out = (bits & 0x7fffffffu) > 0x7f800000u ? 0x7e00u : out;
-    return Half{static_cast<uint16_t>(sign | out)};
-}
-template <>
-SARCORE_HD BFloat16 narrow<BFloat16>(float v) {
-    const uint32_t bits = bit_cast<uint32_t>(v);
-    const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-    const bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
-    return BFloat16{static_cast<uint16_t>(nan ? 0x7fc0u : rounded)};
-}
-SARCORE_HD double narrow_double(double v) { return v; }
-
 // The type in which an element is computed with: float32 for everything up to float32, float64 for float64.
 template <typename T>
 struct Compute {
@@ -79,5 +54,45 @@ struct Compute<double> {
 };
 template <typename T>
 using compute_t = typename Compute<T>::type;
+
+// The integer nearest to 0 <= v < 2^52, ties to even, without a library call.
+SARCORE_HD double nearest_integer(double v) { return (v + 0x1p52) - 0x1p52; }
+
+// float16 of a double, rounded once, to nearest, ties to even.
+SARCORE_HD Half half_of(double v) {
+    const uint64_t bits = bit_cast<uint64_t>(v);
+    const uint64_t size = bits & 0x7fffffffffffffffull;
+    const uint32_t sign = static_cast<uint32_t>(bits >> 48) & 0x8000u;
+    const double magnitude = bit_cast<double>(size);
+    // Normal numbers: drop 42 of the 52 bits of the significand and move the exponent's bias from 1023 to 15.
+    const uint64_t dropped = (size + 0x1ffffffffffull + ((size >> 42) & 1u)) >> 42;
+    uint32_t out = static_cast<uint32_t>(dropped) - (1008u << 10);
+    out = magnitude < 0x1p-14 ? static_cast<uint32_t>(nearest_integer((magnitude < 1.0 ? magnitude : 1.0) * 0x1p24))
+                              : out;
+    out = magnitude >= 65520.0 ? 0x7c00u : out;
+    out = magnitude == magnitude ? out : 0x7e00u;
+    return Half{static_cast<uint16_t>(sign | out)};
+}
+
+SARCORE_HD BFloat16 bfloat16_of(float v) {
+    const uint32_t bits = bit_cast<uint32_t>(v);
+    const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+    const bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
+    return BFloat16{static_cast<uint16_t>(nan ? 0x7fc0u : rounded)};
+}
+
+// A computed value as an element: rounded to nearest, ties to even.
+template <typename T>
+SARCORE_HD T narrow(compute_t<T> v) {
+    return v;
+}
+template <>
+SARCORE_HD Half narrow<Half>(float v) {
+    return half_of(static_cast<double>(v));
+}
+template <>
+SARCORE_HD BFloat16 narrow<BFloat16>(float v) {
+    return bfloat16_of(v);
+}
 
 }  // namespace sarcore

@@ -5,6 +5,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <memory>
 #include <stdexcept>
 #include <string>
 
@@ -27,6 +28,8 @@ struct TensorView {
     bool writable = true;
     int device = 0;
     void* stream = nullptr;  // the producer's current stream, CUDA only
+    std::shared_ptr<py::object>
+        capsule;  // keeps the memory of a producer without the exchange table as long as the view
 
     template <typename T>
     T* as() const {
@@ -38,6 +41,7 @@ struct TensorView {
         return n;
     }
     bool contiguous() const {
+        if (numel() == 0) return true;
         int64_t expected = 1;
         for (int i = ndim - 1; i >= 0; --i) {
             if (shape[i] != 1 && strides[i] != expected) return false;
@@ -182,13 +186,11 @@ struct type_caster<sarcore::TensorView> {
             return true;
         }
         if (!hasattr(source, "__dlpack__")) return false;
-        capsule_ = sarcore::capsule_of(source, value);  // an unconsumed capsule frees its tensor itself
-        sarcore::fill_view_from_capsule(capsule_, value);
+        value.capsule =
+            std::make_shared<object>(sarcore::capsule_of(source, value));  // unconsumed, it frees its tensor
+        sarcore::fill_view_from_capsule(*value.capsule, value);
         return true;
     }
-
-  private:
-    object capsule_;
 };
 
 }  // namespace pybind11::detail

@@ -17,7 +17,8 @@ void soft_histogram(const TensorView& x, const std::optional<TensorView>& mask, 
                     const std::optional<TensorView>& workspace, double lo, double hi, const std::string& kernel_name,
                     int threads) {
     require_layout(x, "x", 4);
-    const Axis axis = require_axis(lo, hi, static_cast<int>(out.shape[out.ndim - 1]));
+    require_layout(out, "out", 3);
+    const Axis axis = require_axis(lo, hi, static_cast<int>(out.shape[2]));
     const Images images = images_of(x);
     require_output(out, "out", result_dtype(x), x, {x.shape[0], x.shape[1], axis.bins});
     const uint8_t* m = mask_pointer(mask, x);

@@ -85,7 +85,7 @@ struct Edge {
 template <>
 struct Edge<Half> {
     using type = float;
-    static SARCORE_HD float round(double v) { return widen(narrow<Half>(static_cast<float>(v))); }
+    static SARCORE_HD float round(double v) { return widen(half_of(v)); }
 };
 struct EdgeDouble {
     using type = double;

@@ -40,6 +40,7 @@ SARCORE_HD double residual(F x, F y, Spatial spatial) {
 template <typename F>
 SARCORE_HD F residual_slope(F x, F y, F factor, Spatial spatial) {
     const F d = x - y;
+    if (factor == F(0)) return F(0);  // omega = 0, whatever the pixels are
     return spatial == Spatial::l2 ? factor * d : factor * (d > 0 ? F(1) : (d < 0 ? F(-1) : F(0)));
 }
 
@@ -87,7 +88,8 @@ SARCORE_HD F loss_slope(const total_t<F>* difference, int j, const LossSettings&
 
 // The loss of one image and channel from the sum over bins of distance_term and the sum over pixels of the residual.
 SARCORE_HD double row_loss(double distance_sum, double residual_sum, double pixels, const LossSettings& s) {
-    return distance_sum / s.axis.bins + s.omega * (residual_sum / pixels);
+    const double histogram = distance_sum / s.axis.bins;
+    return s.omega == 0 ? histogram : histogram + s.omega * (residual_sum / pixels);  // no 0 * inf
 }
 
 template <typename F>

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 
 DTYPES = (torch.uint8, torch.uint16, torch.float16, torch.bfloat16, torch.float32, torch.float64)
 MAX_BINS = 4096
+LARGEST, SMALLEST = 1e37, 1e-30  # limits of a range, and its width: differences and bins / width stay within float32
 
 
 def describe(tensor: torch.Tensor) -> str:
@@ -24,6 +24,8 @@ def images(x: object, name: str) -> torch.Tensor:
         )
     if x.ndim != 4:
         raise ValueError(f"{name} must be (N, C, H, W), got {describe(x)}")
+    if x.layout != torch.strided:
+        raise ValueError(f"{name} must be a dense tensor, got layout {x.layout}; call to_dense() first")
     if x.dtype not in DTYPES:
         allowed = ", ".join(str(d).removeprefix("torch.") for d in DTYPES)
         raise TypeError(f"{name} must be one of {allowed}, got {describe(x)}")
@@ -73,21 +75,34 @@ def bin_count(bins: object, highest: int = MAX_BINS) -> int:
     return bins
 
 
-def value_range(limits: Sequence[float], name: str = "range") -> tuple[float, float]:
-    """(low, high), finite, low < high."""
-    if isinstance(limits, (str, bytes)) or not hasattr(limits, "__len__") or len(limits) != 2:
-        raise ValueError(f"{name} must be a pair (low, high), got {limits!r}")
+def number(value: object, name: str) -> float:
+    """A real number as a float."""
     try:
-        low, high = float(limits[0]), float(limits[1])
+        if isinstance(value, (str, bytes)):
+            raise TypeError
+        return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a pair of numbers (low, high), got {limits!r}") from None
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise ValueError(f"{name} must be finite with low < high, got ({low}, {high})")
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    except OverflowError:
+        raise ValueError(f"{name} must be a number that a float can hold, got one beyond it") from None
+
+
+def value_range(limits: object, name: str = "range") -> tuple[float, float]:
+    """(low, high), low < high, of a size that float32 can compute with."""
+    if not isinstance(limits, (tuple, list)):
+        raise TypeError(f"{name} must be a pair (low, high), got {type(limits).__name__}")
+    if len(limits) != 2:
+        raise ValueError(f"{name} must be a pair (low, high), got {limits!r}")
+    low, high = number(limits[0], name), number(limits[1], name)
+    if not -LARGEST <= low < high <= LARGEST:
+        raise ValueError(f"{name} must be low < high within +-{LARGEST:g}, got ({low}, {high})")
+    if high - low < SMALLEST:
+        raise ValueError(f"{name} must be at least {SMALLEST:g} wide, got ({low}, {high}); scale the images up")
     return low, high
 
 
 def choice(value: object, allowed: Sequence[str], name: str) -> str:
     """One of a few words."""
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
-    return str(value)
+    return value

@@ -51,7 +51,7 @@ def register_gradient(name: str, backward: Callable[..., Any], setup_context: Ca
     def differentiate(ctx: Any, *gradients: torch.Tensor) -> tuple[Any, ...]:
         return (*backward(ctx, *gradients), None)
 
-    gradient_of = type(
+    gradient_of: Any = type(
         f"GradientOf_{name}",
         (torch.autograd.Function,),
         {"forward": staticmethod(forward), "backward": staticmethod(differentiate)},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -10,8 +11,7 @@ import sarcore._core as _core
 from sarcore.ops import _checks
 from sarcore.ops._register import borrow, borrow_mask, register, register_gradient, register_once_differentiable
 
-# Fine bins per bandwidth of a smooth kernel; the linear interpolation error of a Gaussian is then below
-# 1 / (8 * 16^2) = 5e-4 of its peak.
+# Fine bins per bandwidth of a smooth kernel K; the linear interpolation error is at most max|K''| / (8 * 16^2).
 _OVERSAMPLING = 16
 
 
@@ -105,7 +105,8 @@ def soft_histogram(
         range: (low, high), the outer bin edges, in the unit of x.
         kernel: ``linear``; ``hard`` is `numpy.histogram` bit for bit (values outside `range` are not counted, zero
             gradient); ``gaussian`` and ``bspline`` (cubic) spread each pixel by `bandwidth`: a fine linear histogram,
-            then a convolution whose weights sum to one per pixel (error below 5e-4 of the kernel's peak).
+            then a convolution whose weights sum to one per pixel (error per pixel for bandwidths of a bin and more: at
+            most 5e-4 of the largest weight for ``gaussian``, 1.3e-3 for ``bspline``).
         bandwidth: standard deviation of ``gaussian`` or knot distance of ``bspline``, in the unit of x; default one
             bin width.
         mask: bool, broadcastable to x, True where a pixel counts. NaN pixels never count.
@@ -117,8 +118,8 @@ def soft_histogram(
 
     Note:
         Sums are integers in fixed point (16 fractional bits, 40 for float64): the same bits for any thread count, on
-        CPU and CUDA. ``linear`` sums to the number of valid pixels exactly, in any order of additions, up to 2^24 pixels
-        (2^53 for float64): a float32 result is rounded to multiples of 2^-s, the largest s <= 16 with
+        CPU and CUDA. ``linear`` sums to the number of valid pixels exactly, in any order of additions, up to 2^24
+        pixels (2^53 for float64): a float32 result is rounded to multiples of 2^-s, the largest s <= 16 with
         pixels * 2^s <= 2^24. Differentiable once in x.
 
     Raises:
@@ -147,31 +148,31 @@ def _smooth(
     x: torch.Tensor, mask: torch.Tensor | None, bins: int, lo: float, hi: float, kernel: str, bandwidth: float | None
 ) -> torch.Tensor:
     width = (hi - lo) / bins
-    bandwidth = width if bandwidth is None else float(bandwidth)
-    if not 0.0 < bandwidth < float("inf"):
-        raise ValueError(f"bandwidth must be positive and finite, in the unit of x, got {bandwidth}")
-    wanted = max(1, round(_OVERSAMPLING * width / bandwidth + 0.5))
-    if bins * wanted > _checks.MAX_BINS:
-        smallest = _OVERSAMPLING * (hi - lo) / _checks.MAX_BINS
-        raise ValueError(f"bandwidth must be at least {smallest:.3g} for {bins} bins over this range, got {bandwidth}")
-    fine = torch.ops.sarcore.soft_histogram(x, mask, bins * wanted, lo, hi, "linear")
-    weights: torch.Tensor = fine @ kernel_weights(bins, wanted, bandwidth / width, kernel, fine.dtype, fine.device)
-    return weights
+    bandwidth = width if bandwidth is None else _checks.number(bandwidth, "bandwidth")
+    smallest = _OVERSAMPLING * (hi - lo) / _checks.MAX_BINS
+    if not smallest <= bandwidth < math.inf:
+        raise ValueError(
+            f"bandwidth must be finite and at least {smallest:.3g}, in the unit of x, for this range, got {bandwidth}"
+        )
+    fine_per_bin = max(1, math.ceil(_OVERSAMPLING * width / bandwidth))
+    fine_per_bin = min(fine_per_bin, _checks.MAX_BINS // bins)
+    fine = torch.ops.sarcore.soft_histogram(x, mask, bins * fine_per_bin, lo, hi, "linear")
+    # In float64, which autocast leaves alone in both directions: bfloat16 cannot hold a count.
+    result: torch.Tensor = fine.double() @ kernel_weights(bins, fine_per_bin, bandwidth / width, kernel, fine.device)
+    return result.to(fine.dtype)
 
 
-def kernel_weights(
-    bins: int, oversampling: int, bandwidth: float, kernel: str, dtype: torch.dtype, device: torch.device
-) -> torch.Tensor:
-    """(bins * oversampling, bins) weights of a pixel at each fine centre; rows sum to one. `bandwidth` in bins."""
+def kernel_weights(bins: int, oversampling: int, bandwidth: float, kernel: str, device: torch.device) -> torch.Tensor:
+    """(bins * oversampling, bins) float64 weights of a pixel at each fine centre; rows sum to one. `bandwidth` in bins."""
     fine = (torch.arange(bins * oversampling, dtype=torch.float64, device=device) + 0.5) / oversampling
     centres = torch.arange(bins, dtype=torch.float64, device=device) + 0.5
     u = (fine[:, None] - centres[None, :]).abs() / bandwidth
     if kernel == "gaussian":
-        weights = torch.exp(-0.5 * u * u)
-    else:  # cubic B-spline, support of 2 knots on either side
-        inner, outer = 2.0 / 3.0 - u * u * (1.0 - u / 2.0), (2.0 - u).clamp_min(0.0) ** 3 / 6.0
-        weights = torch.where(u < 1.0, inner, outer)
-    # A B-spline much narrower than a bin can miss every centre: such a pixel belongs to the nearest one.
+        return torch.softmax(-0.5 * u * u, dim=1)
+    # Cubic B-spline, support of two knots on either side.
+    inner, outer = 2.0 / 3.0 - u * u * (1.0 - u / 2.0), (2.0 - u).clamp_min(0.0) ** 3 / 6.0
+    weights = torch.where(u < 1.0, inner, outer)
+    # One much narrower than a bin can miss every centre: such a pixel belongs to the nearest one.
     nearest = torch.nn.functional.one_hot(fine.floor().long().clamp_max(bins - 1), bins).to(torch.float64)
     total = weights.sum(1, keepdim=True)
-    return torch.where(total > 0, weights / total.clamp_min(torch.finfo(torch.float64).tiny), nearest).to(dtype)
+    return torch.where(total > 0, weights / total.clamp_min(torch.finfo(torch.float64).tiny), nearest)

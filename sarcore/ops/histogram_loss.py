@@ -29,6 +29,8 @@ def _forward(
     n, c, h, w = input.shape
     loss = torch.empty((n,), dtype=result_dtype(input), device=input.device)
     table = torch.empty((n, c, bins + 1), dtype=loss.dtype, device=input.device)
+    if input.numel() == 0:
+        return loss.fill_(math.nan), table.zero_()  # the mean over no pixel
     workspace = None
     if input.is_cuda:
         size = _core.histogram_loss_workspace(n * c, h * w, bins)
@@ -179,8 +181,9 @@ def histogram_loss(
     input, target = _checks.pair(input, target, "input", "target")
     bins = _checks.bin_count(bins)
     lo, hi = _checks.value_range(range)
-    if not (isinstance(omega, (int, float)) and math.isfinite(omega) and omega >= 0):
-        raise ValueError(f"omega must be a finite number >= 0, got {omega!r}")
+    omega = _checks.number(omega, "omega")
+    if not 0.0 <= omega < math.inf:
+        raise ValueError(f"omega must be a finite number >= 0, got {omega}")
     distance = _checks.choice(distance, ("l2", "l1", "emd"), "distance")
     spatial = _checks.choice(spatial, ("l2", "l1"), "spatial")
     normalize = _checks.choice(normalize, ("probability", "count"), "normalize")
@@ -189,7 +192,7 @@ def histogram_loss(
     mask = _checks.mask_of(mask, input)
     per_image: torch.Tensor
     per_image, _ = torch.ops.sarcore.histogram_loss(
-        input, target, mask, bins, lo, hi, float(omega), distance, spatial, normalize, kernel
+        input, target, mask, bins, lo, hi, omega, distance, spatial, normalize, kernel
     )
     if reduction == "none":
         return per_image
