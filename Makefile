@@ -12,6 +12,7 @@ BUILD_TOOLS := cmake ninja pybind11 scikit-build-core
 EDITABLE := --no-build-isolation --config-settings=build-dir=build/editable \
 	--config-settings='cmake.define.CMAKE_CUDA_ARCHITECTURES=$(CUDA_ARCHS)'
 WERROR := --config-settings=cmake.define.SARCORE_WERROR=ON
+PYTEST := --doctest-modules --doctest-glob=README.md --benchmark-disable python_tests bench/bench_histogram.py sarcore README.md
 CSRC := $(shell find csrc -name '*.h' -o -name '*.cuh' -o -name '*.cpp' -o -name '*.cu')
 BUILD_INPUT := pyproject.toml CMakeLists.txt $(CSRC)
 
@@ -24,11 +25,11 @@ help:  ## this list
 demo: $(VENV)/run.stamp  ## simulate a small SAR data set and run the whole experiment in miniature
 	$(BIN)/sarcore demo
 
-test: lint  ## all checks and all tests but the slow ones
-	$(BIN)/python -m pytest -m "not slow" --doctest-modules --doctest-glob=README.md python_tests sarcore README.md
+test: lint  ## all checks and all tests but the slow ones; the benchmarks compare their results and time nothing
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST)
 
 test-all: lint  ## the slow tests too
-	$(BIN)/python -m pytest --doctest-modules --doctest-glob=README.md python_tests sarcore README.md
+	$(BIN)/python -m pytest $(PYTEST)
 
 lint: $(VENV)/dev.stamp  ## ruff, mypy, clang-format, import-linter
 	$(BIN)/ruff check .
@@ -47,6 +48,7 @@ build: $(VENV)/torch.stamp  ## recompile after a change under csrc/, in an envir
 
 bench: $(VENV)/dev.stamp  ## time the operators against their peers on this machine
 	$(BIN)/python bench/run.py --out bench/results
+	$(BIN)/python -m pytest bench/bench_histogram.py --benchmark-only --benchmark-group-by=group
 
 gpu: export PATH := $(PATH):/usr/local/cuda/bin
 gpu:  ## on a machine with an NVIDIA GPU: build in place without network, CUDA tests, benchmarks

@@ -163,7 +163,7 @@ def _smooth(
 
 
 def kernel_weights(bins: int, oversampling: int, bandwidth: float, kernel: str, device: torch.device) -> torch.Tensor:
-    """(bins * oversampling, bins) float64 weights of a pixel at each fine centre; rows sum to one. `bandwidth` in bins."""
+    """(bins * oversampling, bins) float64 weights of a pixel at each fine centre, rows sum to 1, bandwidth in bins."""
     fine = (torch.arange(bins * oversampling, dtype=torch.float64, device=device) + 0.5) / oversampling
     centres = torch.arange(bins, dtype=torch.float64, device=device) + 0.5
     u = (fine[:, None] - centres[None, :]).abs() / bandwidth
