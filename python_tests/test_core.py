@@ -98,7 +98,7 @@ def test_an_optional_argument_lives_as_long_as_the_call():
         "_core.soft_histogram(x, Fresh(), out, None, 0.0, 1.0, 'hard', 1)\n"
         "print(int(out.sum()) == 2048 * 4096)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "True"), done.stderr[-500:]
 
 
@@ -155,7 +155,7 @@ def test_a_build_without_cuda_says_so():
 
 
 def run_python(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=240)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout.strip()
 

@@ -13,8 +13,6 @@ namespace sarcore {
 
 namespace {
 
-constexpr uint8_t kCounts = 1;  // the mask of a pixel where there is no mask
-
 template <bool Masked, typename F>
 SARCORE_HD bool counts(F x, F y, const uint8_t* mask, int i) {
     if constexpr (Masked) return (x == x) & (y == y) & (mask[i] != 0);
@@ -103,6 +101,43 @@ double finish_row(total_t<F>* difference, double residual_sum, double pixels, co
     return row_loss(tree_sum(lanes), residual_sum, pixels, s);
 }
 
+// One task of one image: adds to the difference of the histograms, writes the residual sum of each chunk, and returns
+// how many pixels count.
+template <typename T>
+uint64_t count_task(const T* x, const T* y, const uint8_t* mask, int64_t pixels, int64_t first_chunk,
+                    int64_t last_chunk, const LossSettings& s, total_t<compute_t<T>>* difference, double* sums) {
+    using F = compute_t<T>;
+    Tally<F> tally_x(s.axis.bins), tally_y(s.axis.bins);
+    position_t<F> at_x[kBlock], at_y[kBlock];
+    uint64_t valid = 0;
+    for (int64_t chunk = first_chunk; chunk < last_chunk; ++chunk) {
+        double lanes[kLanes] = {};
+        const int64_t end = std::min(pixels, (chunk + 1) * kChunk);
+        for (int64_t p = chunk * kChunk; p < end; p += kBlock) {
+            const int n = static_cast<int>(std::min<int64_t>(kBlock, end - p));
+            const uint8_t* m = mask ? mask + p : nullptr;
+            if (s.kernel == Kernel::hard) {
+                hard_positions(x + p, y + p, m, n, s.axis, at_x);
+                hard_positions(y + p, x + p, m, n, s.axis, at_y);
+                for (int i = 0; i < n; ++i)
+                    valid +=
+                        static_cast<uint64_t>(counts<false>(widen(x[p + i]), widen(y[p + i]), m, i) && (!m || m[i]));
+            } else {
+                linear_pair_positions(x + p, y + p, m, n, s.axis, at_x, at_y);
+            }
+            tally_x.add(at_x, n);
+            tally_y.add(at_y, n);
+            for (int row = 0; row < n; row += kLanes)
+                residuals(x + p + row, y + p + row, m ? m + row : nullptr, std::min(kLanes, n - row), s.spatial, lanes);
+        }
+        sums[chunk] = tree_sum(lanes);
+    }
+    tally_x.drain(difference);
+    tally_y.drain(difference, -1);
+    // The hard histogram leaves out values beyond the range, which count as pixels all the same.
+    return s.kernel == Kernel::hard ? valid : tally_x.pixels();
+}
+
 }  // namespace
 
 template <typename T>
@@ -113,50 +148,21 @@ void histogram_loss_cpu(const T* x, const T* y, const uint8_t* mask, Images imag
     const int64_t tasks = images.tasks(), chunks = images.chunks();
     const int bins = s.axis.bins;
     std::vector<total_t<F>> differences(static_cast<size_t>(images.count * tasks) * bins, 0);
-    std::vector<double> sums(static_cast<size_t>(images.count * chunks)),
-        pixels(static_cast<size_t>(images.count * tasks));
-    std::vector<double> rows(static_cast<size_t>(images.count));
+    std::vector<double> sums(static_cast<size_t>(images.count * chunks)), rows(static_cast<size_t>(images.count));
+    std::vector<uint64_t> pixels(static_cast<size_t>(images.count * tasks));
     parallel_for(images.count * tasks, threads, [&](int64_t task) {
-        const int64_t image = task / tasks, first = task % tasks * kChunksPerTask,
-                      last = std::min(chunks, first + kChunksPerTask);
-        Tally<F> tally_x(bins), tally_y(bins);
-        position_t<F> at_x[kBlock], at_y[kBlock];
-        uint64_t valid = 0;
-        for (int64_t chunk = first; chunk < last; ++chunk) {
-            double lanes[kLanes] = {};
-            const int64_t end = std::min(images.pixels, (chunk + 1) * kChunk);
-            for (int64_t p = chunk * kChunk; p < end; p += kBlock) {
-                const int n = static_cast<int>(std::min<int64_t>(kBlock, end - p));
-                const int64_t at = image * images.pixels + p;
-                const uint8_t* m = mask ? mask + at : nullptr;
-                if (s.kernel == Kernel::hard) {
-                    hard_positions(x + at, y + at, m, n, s.axis, at_x);
-                    hard_positions(y + at, x + at, m, n, s.axis, at_y);
-                    for (int i = 0; i < n; ++i)
-                        valid += static_cast<uint64_t>(
-                            counts<true>(widen(x[at + i]), widen(y[at + i]), m ? m : &kCounts, m ? i : 0));
-                } else {
-                    linear_pair_positions(x + at, y + at, m, n, s.axis, at_x, at_y);
-                }
-                tally_x.add(at_x, n);
-                tally_y.add(at_y, n);
-                for (int row = 0; row < n; row += kLanes)
-                    residuals(x + at + row, y + at + row, m ? m + row : nullptr, std::min(kLanes, n - row), s.spatial,
-                              lanes);
-            }
-            sums[static_cast<size_t>(image * chunks + chunk)] = tree_sum(lanes);
-        }
-        // The hard histogram leaves out values beyond the range, which count as pixels all the same.
-        pixels[static_cast<size_t>(task)] = static_cast<double>(s.kernel == Kernel::hard ? valid : tally_x.pixels());
-        tally_x.drain(differences.data() + task * bins);
-        tally_y.drain(differences.data() + task * bins, -1);
+        const int64_t image = task / tasks, first = task % tasks * kChunksPerTask, at = image * images.pixels;
+        pixels[static_cast<size_t>(task)] = count_task(x + at, y + at, mask ? mask + at : nullptr, images.pixels, first,
+                                                       std::min(chunks, first + kChunksPerTask), s,
+                                                       differences.data() + task * bins, sums.data() + image * chunks);
     });
     parallel_for(images.count, tasks > 1 || images.count > 256 ? threads : 1, [&](int64_t image) {
         total_t<F>* difference = differences.data() + image * tasks * bins;
         merge_tasks<F>(difference, tasks, bins);
         double sum = 0, count = 0;
         for (int64_t c = image * chunks; c < (image + 1) * chunks; ++c) sum += sums[static_cast<size_t>(c)];
-        for (int64_t t = image * tasks; t < (image + 1) * tasks; ++t) count += pixels[static_cast<size_t>(t)];
+        for (int64_t t = image * tasks; t < (image + 1) * tasks; ++t)
+            count += static_cast<double>(pixels[static_cast<size_t>(t)]);
         rows[static_cast<size_t>(image)] = finish_row<F>(difference, sum, count, s, table + image * s.table_size());
     });
     for (int64_t n = 0; n < images.count / s.channels; ++n) {

@@ -1,0 +1,71 @@
+"""The task, the data and the settings of the tests of the training loop."""
+
+import math
+import random
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from sarcore.engine import FitConfig, read_metrics
+
+
+class Pair(nn.Module):
+    """Two networks, two optimizers, BatchNorm, dropout, an equilibrium buffer, and draws from three generators."""
+
+    def __init__(self, seed: int = 0, width: int = 8) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.generator = nn.Sequential(nn.Linear(4, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, 16))
+        self.discriminator = nn.Sequential(nn.Linear(16, width), nn.Dropout(0.3), nn.ELU(), nn.Linear(width, 16))
+        self.register_buffer("k", torch.zeros(()))
+        self.register_buffer("best", torch.tensor(math.inf))
+        self.register_buffer("latent", torch.rand(16, 4))
+
+    def configure_optimizers(self):
+        return {
+            "generator": torch.optim.Adam(self.generator.parameters(), lr=1e-2),
+            "discriminator": torch.optim.SGD(self.discriminator.parameters(), lr=1e-2, momentum=0.9),
+        }
+
+    def training_step(self, batch, optimizers, backward):
+        real = batch[0].flatten(1) + 0.01 * float(np.random.rand()) + 0.01 * random.random()  # noqa: NPY002
+        fake = self.generator(torch.rand(len(real), 4))
+        loss_real = (self.discriminator(real) - real).abs().mean()
+        loss_fake = (self.discriminator(fake.detach()) - fake.detach()).abs().mean()
+        loss_d = loss_real - self.k * loss_fake
+        optimizers["discriminator"].zero_grad()
+        backward(loss_d)
+        optimizers["discriminator"].step()
+        loss_g = (self.discriminator(fake) - fake).abs().mean()
+        optimizers["generator"].zero_grad()
+        backward(loss_g)
+        optimizers["generator"].step()
+        self.k.add_(0.01 * (0.5 * loss_real - loss_fake).detach()).clamp_(0, 1)
+        self.best.copy_(torch.minimum(self.best, loss_real.detach()))
+        lr = optimizers["generator"].param_groups[0]["lr"] = optimizers["generator"].param_groups[0]["lr"] * 0.99
+        return {"loss_d": loss_d, "loss_g": loss_g.detach(), "k": self.k, "lr": lr}
+
+    def sample_grid(self, n: int):
+        torch.rand(3)  # a draw that must not reach the training
+        was = self.training
+        self.eval()
+        images = self.generator(self.latent[:n]).sigmoid().reshape(-1, 1, 4, 4)
+        self.train(was)
+        return images
+
+
+def data(n: int = 21) -> TensorDataset:
+    generator = torch.Generator().manual_seed(5)
+    return TensorDataset(torch.rand(n, 1, 4, 4, generator=generator), torch.arange(n) % 3)
+
+
+def config(steps: int = 12, **changes) -> FitConfig:
+    every = {"log_every": 1, "sample_every": 4, "checkpoint_every": 4}
+    return FitConfig(**{"steps": steps, "batch_size": 4, "accelerator": "cpu", **every, **changes})
+
+
+def rows(run: Path) -> list[dict]:
+    return [{k: v for k, v in row.items() if k != "images_per_second"} for row in read_metrics(run)]

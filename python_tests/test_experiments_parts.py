@@ -1,0 +1,131 @@
+"""The parts of the experiments, the scenarios and the numbers, against independent statements."""
+
+import numpy as np
+import pytest
+import torch
+
+from sarcore.data import Radiometry
+from sarcore.experiments import quality, summary
+from sarcore.experiments.patches import PatchTensor, scenario_size, scenario_view, upsample
+
+DIGITAL = Radiometry("digital", 0.0, 255.0)
+
+
+# --- the scenarios ---
+
+
+def test_simple_crops_are_windows_of_their_patch():
+    patches = torch.arange(3 * 16 * 16, dtype=torch.float32).view(3, 1, 16, 16)
+    crops = scenario_view(patches, "simple", generator=torch.Generator().manual_seed(0))
+    corners = set()
+    for patch, crop in zip(patches[:, 0], crops[:, 0], strict=True):
+        y, x = divmod(int(crop[0, 0] - patch[0, 0]), 16)
+        assert torch.equal(crop, patch[y : y + 8, x : x + 8])
+        corners.add((y, x))
+    assert len(corners) > 1
+
+
+def test_intermediate_is_the_mean_of_each_2x2_block():
+    patches = torch.rand(2, 1, 12, 12)
+    blocks = patches.reshape(2, 1, 6, 2, 6, 2).mean(dim=(3, 5))
+    torch.testing.assert_close(scenario_view(patches, "intermediate"), blocks)
+    assert scenario_view(patches, "hard") is patches
+
+
+def test_sizes_that_cannot_be_halved_are_refused():
+    assert scenario_size(81, "hard") == 81
+    with pytest.raises(ValueError, match="even, got 81"):
+        scenario_size(81, "simple")
+    with pytest.raises(ValueError, match="square"):
+        scenario_view(torch.rand(1, 1, 8, 10), "hard")
+
+
+@pytest.mark.parametrize("name", ["nearest", "bilinear", "bicubic"])
+def test_upsampling_stays_in_range_and_keeps_the_mean(name):
+    images = (torch.rand(4, 1, 20, 20) > 0.5).float()
+    big = upsample(images, 40, name)
+    assert big.shape == (4, 1, 40, 40)
+    assert 0.0 <= float(big.min()) <= float(big.max()) <= 1.0
+    assert float(big.mean()) == pytest.approx(float(images.mean()), abs=0.02)
+    assert upsample(images, 20, name) is images
+    if name == "nearest":
+        assert torch.equal(big, images.repeat_interleave(2, 2).repeat_interleave(2, 3))
+
+
+def test_patch_tensor_encodes_and_crops_on_access():
+    images = torch.randint(0, 256, (3, 1, 8, 8), dtype=torch.uint8)
+    patches = PatchTensor(images, torch.tensor([2, 0, 1]), DIGITAL)
+    image, label = patches[1]
+    torch.testing.assert_close(image, images[1].float() / 255)
+    assert label == 0
+    assert PatchTensor(images, patches.labels, DIGITAL, scenario="simple")[0][0].shape == (1, 4, 4)
+    with pytest.raises(ValueError, match="with N labels"):
+        PatchTensor(images, torch.zeros(2), DIGITAL)
+
+
+# --- the numbers ---
+
+
+def test_distances_of_shifted_histograms():
+    p = torch.zeros(64, dtype=torch.float64)
+    p[10] = 1.0
+    for shift in (0, 1, 17):
+        d = quality.histogram_distances(p, p.roll(shift))
+        assert d["emd"] == pytest.approx(shift / 64)
+        assert d["l2"] == pytest.approx(2 / 64 if shift else 0.0)
+
+
+def test_pooled_histogram_weights_images_alike_and_keeps_the_mean():
+    images = torch.rand(70, 1, 9, 9) * 0.8 + 0.1
+    h = quality.pooled_histogram(images)
+    centres = (torch.arange(64, dtype=torch.float64) + 0.5) / 64
+    assert float(h.sum()) == pytest.approx(1.0)
+    assert float((h * centres).sum()) == pytest.approx(float(images.mean()), abs=1e-5)
+
+
+def test_moments_show_a_generator_that_repeats_itself():
+    one = torch.rand(1, 1, 16, 16)
+    repeated, varied = one.expand(20, -1, -1, -1), torch.rand(20, 1, 16, 16) * torch.rand(20, 1, 1, 1)
+    assert quality.moments(repeated)["std_of_patch_means"] == pytest.approx(0.0, abs=1e-12)
+    assert quality.moments(varied)["std_of_patch_means"] > 0.05
+
+
+def test_worse_patches_lie_farther_than_the_floor():
+    real = torch.rand(40, 1, 16, 16)
+    result = quality.compare(real, real.square())
+    assert result["distance"]["emd"] > 5 * result["floor"]["emd"]
+    assert quality.compare(real, real)["distance"] == {"l2": 0.0, "emd": 0.0}
+
+
+def test_scene_bootstrap_extremes():
+    target = np.array([0, 1] * 6)
+    scenes = [f"s{i // 4}" for i in range(12)]
+    right, wrong = np.stack([target] * 2), np.stack([1 - target] * 2)
+    assert summary.scene_bootstrap(target, right, right, scenes, 2) == (0.0, 0.0)
+    assert summary.scene_bootstrap(target, wrong, right, scenes, 2) == (1.0, 1.0)
+    mixed = right.copy()
+    mixed[:, :4] = 1 - mixed[:, :4]  # wrong in one scene of three
+    low, high = summary.scene_bootstrap(target, mixed, right, scenes, 2)
+    assert low == 0.0
+    assert high == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("low", "mean", "high", "over", "verdict", "says"),
+    [
+        (0.01, 0.02, 0.03, (0.005, 0.04), "helped", "+2.0 points (95 % interval +1.0 to +3.0, 3 seeds)."),
+        (0.01, 0.02, 0.03, (-0.01, 0.05), "helped", "With other test scenes it might not: −1.0 to +5.0"),
+        (-0.03, -0.02, -0.01, (-0.04, -0.005), "hurt", "−2.0 points"),
+        (-0.01, 0.02, 0.05, (0.01, 0.03), "no measurable difference", "−1.0 to +5.0"),
+        (None, 0.02, None, (0.0, 0.0), "unknown", "run more seeds"),
+    ],
+)
+def test_headline_claims_no_more_than_the_interval(low, mean, high, over, verdict, says):
+    numbers = {
+        "balanced_accuracy": {"difference": {"mean": mean, "low": low, "high": high, "n": 3}},
+        "over_scenes": {"low": over[0], "high": over[1], "scenes": 9},
+    }
+    found = summary.headline(numbers, "settlement", 500, True)
+    assert found["verdict"] == verdict
+    assert says in found["text"]
+    assert "synthetic scenes" in found["text"]
