@@ -81,7 +81,7 @@ def test_samples_lie_in_the_unit_range_and_the_grid_is_fixed() -> None:
     assert float(grid.min()) == 0.0
     assert float(grid.max()) == 1.0
     assert not grid.requires_grad
-    assert torch.equal(grid, model.sample_grid(64)[:6])
+    torch.testing.assert_close(grid, model.sample_grid(64)[:6])  # the batch size may change the order of sums
     assert torch.equal(model.fixed_latent, BEGAN(small(), seed=3).fixed_latent)
     assert not torch.equal(model.fixed_latent, BEGAN(small(), seed=4).fixed_latent)
     for n in (0, 65):

@@ -14,7 +14,7 @@ import torch
 def rng_state() -> dict[str, Any]:
     """States of the generators of PyTorch (CPU and every CUDA device in use), NumPy's legacy one and Python's."""
     name, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002  # the legacy generator is what tasks may draw from
-    cuda = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    cuda = torch.cuda.is_available() and torch.cuda.is_initialized()
     return {
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if cuda else [],
