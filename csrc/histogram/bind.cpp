@@ -7,12 +7,6 @@ namespace sarcore {
 
 namespace {
 
-Kernel kernel_of(const std::string& name) {
-    if (name == "linear") return Kernel::linear;
-    if (name == "hard") return Kernel::hard;
-    throw py::value_error("kernel must be \"linear\" or \"hard\", got \"" + name + "\"");
-}
-
 void soft_histogram(const TensorView& x, const std::optional<TensorView>& mask, const TensorView& out,
                     const std::optional<TensorView>& workspace, double lo, double hi, const std::string& kernel_name,
                     int threads) {

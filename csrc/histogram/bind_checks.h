@@ -17,6 +17,21 @@ inline Axis require_axis(double lo, double hi, int bins) {
     return {lo, hi, bins};
 }
 
+template <typename Choice>
+Choice choose(const std::string& argument, const std::string& given,
+              std::initializer_list<std::pair<const char*, Choice>> choices) {
+    std::string allowed;
+    for (const auto& [name, value] : choices) {
+        if (given == name) return value;
+        allowed += (allowed.empty() ? "\"" : ", \"") + std::string(name) + "\"";
+    }
+    throw py::value_error(argument + " must be one of " + allowed + ", got \"" + given + "\"");
+}
+
+inline Kernel kernel_of(const std::string& name) {
+    return choose<Kernel>("kernel", name, {{"linear", Kernel::linear}, {"hard", Kernel::hard}});
+}
+
 inline Images images_of(const TensorView& x) { return {x.shape[0] * x.shape[1], x.shape[2] * x.shape[3]}; }
 
 inline DType result_dtype(const TensorView& x) { return x.dtype == DType::f64 ? DType::f64 : DType::f32; }

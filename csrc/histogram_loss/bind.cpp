@@ -7,17 +7,6 @@ namespace sarcore {
 
 namespace {
 
-template <typename Choice>
-Choice choose(const std::string& argument, const std::string& given,
-              std::initializer_list<std::pair<const char*, Choice>> choices) {
-    std::string allowed;
-    for (const auto& [name, value] : choices) {
-        if (given == name) return value;
-        allowed += (allowed.empty() ? "\"" : ", \"") + std::string(name) + "\"";
-    }
-    throw py::value_error(argument + " must be one of " + allowed + ", got \"" + given + "\"");
-}
-
 struct LossArguments {
     double lo, hi, omega;
     std::string distance, spatial, normalize, kernel;
@@ -31,7 +20,7 @@ LossSettings settings_of(const LossArguments& a, int bins, int64_t channels) {
         choose<Distance>("distance", a.distance, {{"l2", Distance::l2}, {"l1", Distance::l1}, {"emd", Distance::emd}});
     s.spatial = choose<Spatial>("spatial", a.spatial, {{"l2", Spatial::l2}, {"l1", Spatial::l1}});
     s.probability = choose<bool>("normalize", a.normalize, {{"probability", true}, {"count", false}});
-    s.kernel = choose<Kernel>("kernel", a.kernel, {{"linear", Kernel::linear}, {"hard", Kernel::hard}});
+    s.kernel = kernel_of(a.kernel);
     s.channels = channels > 0 ? channels : 1;  // no channel, no image: nothing divides by it
     return s;
 }

@@ -40,7 +40,7 @@ SARCORE_HD void slope_loop(const T* across, const T* along, const uint8_t* mask,
         far[i] = g[step + other_step] - g[other_step];
     }
     for (int i = 0; i < n; ++i) {
-        const F slope = ((F(1) - fraction[i]) * near[i] + fraction[i] * far[i]) * weight[i];
+        const F slope = axis_slope(near[i], far[i], fraction[i], weight[i]);
         out[i] = narrow<T>((weight[i] == F(0)) | (mask && mask[i] == 0) ? F(0) : slope);
     }
 }

@@ -62,6 +62,13 @@ SARCORE_HD AxisPosition real_position(F x, F lo, F scale, int bins, F* fraction)
     return {k, inside};
 }
 
+// The slope along an axis: the differences of the cells on the near and on the far side of the other axis,
+// interpolated.
+template <typename F>
+SARCORE_HD F axis_slope(F near, F far, F fraction, F scale) {
+    return ((F(1) - fraction) * near + fraction * far) * scale;
+}
+
 template <typename F>
 struct JointSlope {
     F x, y;
@@ -75,9 +82,8 @@ SARCORE_HD JointSlope<F> joint_slope(F vx, F vy, const F* gradient, const Axis& 
     const AxisPosition py = real_position(vy, static_cast<F>(ay.lo), scale_y, ay.bins, &fy);
     const F* row = gradient + px.k * ay.bins + py.k;
     const F g00 = row[0], g01 = row[1], g10 = row[ay.bins], g11 = row[ay.bins + 1];
-    const F along_x = ((F(1) - fy) * (g10 - g00) + fy * (g11 - g01)) * scale_x;
-    const F along_y = ((F(1) - fx) * (g01 - g00) + fx * (g11 - g10)) * scale_y;
-    return {px.inside ? along_x : F(0), py.inside ? along_y : F(0)};
+    return {px.inside ? axis_slope(g10 - g00, g11 - g01, fy, scale_x) : F(0),
+            py.inside ? axis_slope(g01 - g00, g11 - g10, fx, scale_y) : F(0)};
 }
 
 }  // namespace sarcore

@@ -36,6 +36,7 @@ from sarcore.experiments.patches import Filter, PatchTensor, Precision, Scenario
 from sarcore.experiments.progress import Progress
 from sarcore.experiments.runs import RESULTS_FILE, open_run, read_json
 from sarcore.experiments.summary import headline, summarise
+from sarcore.models import check_depth
 
 ARMS = ("baseline", "augmented")
 GENERATED = Radiometry("digital", 0.0, 255.0)  # generated patches are kept as 8 bit of the encoded range
@@ -70,6 +71,7 @@ class AugmentationConfig:
         for name in ("synthetic", "seeds", "began_steps", "began_width", "began_batch", "classifier_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_depth(self.depth)
         if not 0.0 < self.test_fraction < 1.0:
             raise ValueError(f"test_fraction must lie in (0, 1), got {self.test_fraction}")
 

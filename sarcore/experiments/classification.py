@@ -27,7 +27,7 @@ from sarcore.metrics.classification import (
     overall_accuracy,
     per_class_recall,
 )
-from sarcore.models import Classifier, ClassifierConfig, load_backbone
+from sarcore.models import Classifier, ClassifierConfig, check_depth, load_backbone
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,9 @@ class ClassifierTraining:
     seed: int = 0
     precision: Precision = "32-true"
     channels_last: bool = False
+
+    def __post_init__(self) -> None:
+        check_depth(self.depth)  # before anything is written
 
 
 def train_on(

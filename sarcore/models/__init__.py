@@ -3,7 +3,7 @@
 from sarcore.models.began import BEGAN, Autoencoder, Generator
 from sarcore.models.began_config import BEGANConfig
 from sarcore.models.classifier import Classifier, ClassifierConfig
-from sarcore.models.resnet import ResNet, fold_conv1, load_backbone
+from sarcore.models.resnet import ResNet, check_depth, fold_conv1, load_backbone
 
 __all__ = [
     "BEGAN",
@@ -13,6 +13,7 @@ __all__ = [
     "ClassifierConfig",
     "Generator",
     "ResNet",
+    "check_depth",
     "fold_conv1",
     "load_backbone",
 ]

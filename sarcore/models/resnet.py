@@ -77,6 +77,12 @@ def _layer(
     return nn.Sequential(first, *rest)
 
 
+def check_depth(depth: int) -> None:
+    """Raise ``ValueError`` for a depth that `ResNet` does not have."""
+    if depth not in _BLOCKS:
+        raise ValueError(f"depth must be one of {', '.join(map(str, _BLOCKS))}; {depth} was given.")
+
+
 class ResNet(nn.Module):
     """Residual network on images (N, channels, H, W) with H, W of 32 or more; gives logits (N, classes).
 
@@ -93,8 +99,7 @@ class ResNet(nn.Module):
         self, depth: int = 50, *, channels: int = 1, classes: int = 7, head: Sequence[int] = (256, 256)
     ) -> None:
         super().__init__()
-        if depth not in _BLOCKS:
-            raise ValueError(f"depth must be one of {', '.join(map(str, _BLOCKS))}; {depth} was given.")
+        check_depth(depth)
         block = Bottleneck if depth >= 50 else BasicBlock
         self.channels = channels
         self.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
