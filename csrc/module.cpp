@@ -15,6 +15,7 @@ namespace sarcore {
 void bind_histogram(py::module_& m);
 void bind_histogram_loss(py::module_& m);
 void bind_joint_histogram(py::module_& m);
+void bind_speckle(py::module_& m);
 
 namespace {
 
@@ -68,4 +69,5 @@ PYBIND11_MODULE(_core, m) {
     sarcore::bind_histogram(m);
     sarcore::bind_histogram_loss(m);
     sarcore::bind_joint_histogram(m);
+    sarcore::bind_speckle(m);
 }

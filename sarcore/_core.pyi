@@ -75,3 +75,22 @@ def joint_histogram_backward(
     threads: int,
 ) -> None: ...
 def joint_histogram_workspace(count: int, pixels: int, bins_x: int, bins_y: int) -> int: ...
+def speckle(
+    x: Tensor | None,
+    mask: Tensor | None,
+    out: Tensor,
+    looks: float,
+    looks_of: Tensor | None,
+    index: Tensor | None,
+    y: int,
+    x_origin: int,
+    origin: Tensor | None,
+    seed: int,
+    domain: str,
+    texture: float,
+    taps_y: Tensor | None,
+    taps_x: Tensor | None,
+    conjugate: bool,
+    threads: int,
+) -> bool: ...
+def philox(counter: list[int], key: list[int]) -> list[int]: ...

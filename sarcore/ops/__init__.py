@@ -3,5 +3,15 @@
 from sarcore.ops.histogram import soft_histogram
 from sarcore.ops.histogram_loss import histogram_loss
 from sarcore.ops.joint_histogram import joint_histogram, mutual_information
+from sarcore.ops.point_spread import point_spread
+from sarcore.ops.speckle import speckle, speckle_field
 
-__all__ = ["histogram_loss", "joint_histogram", "mutual_information", "soft_histogram"]
+__all__ = [
+    "histogram_loss",
+    "joint_histogram",
+    "mutual_information",
+    "point_spread",
+    "soft_histogram",
+    "speckle",
+    "speckle_field",
+]

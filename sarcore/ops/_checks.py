@@ -34,6 +34,46 @@ def images(x: object, name: str) -> torch.Tensor:
     return x
 
 
+def floating_images(x: object, name: str) -> torch.Tensor:
+    """A (N, C, H, W) tensor of physical values: floating, because an integer says nothing of its unit."""
+    if isinstance(x, torch.Tensor) and not x.is_floating_point():
+        raise TypeError(
+            f"{name} must be float16, bfloat16, float32 or float64, got {describe(x)}; integers have no unit: declare "
+            "one with sarcore.Radiometry and convert with sarcore.ops.decode"
+        )
+    return images(x, name)
+
+
+def complex_images(x: object, name: str) -> torch.Tensor:
+    """A (N, C, H, W) tensor of complex64."""
+    if isinstance(x, torch.Tensor) and x.dtype != torch.complex64:
+        raise TypeError(f"{name} must be complex64, got {describe(x)}; convert it with {name}.to(torch.complex64)")
+    if isinstance(x, torch.Tensor) and x.layout == torch.strided:
+        images(x.real, name)
+    else:
+        images(x, name)
+    assert isinstance(x, torch.Tensor)
+    return x
+
+
+def looks(value: float) -> float:
+    """A number of looks."""
+    if not 0.0 < value < LARGEST:
+        raise ValueError(f"looks must be a finite number above 0, got {value}")
+    return value
+
+
+def integer(value: object, name: str, low: int, high: int) -> int:
+    """An integer within limits; a symbolic one of torch.compile passes as it is."""
+    if isinstance(value, torch.SymInt):
+        return value  # type: ignore[return-value]
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, got {type(value).__name__}")
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be {low} to {high}, got {value}")
+    return value
+
+
 def pair(x: object, y: object, name_x: str, name_y: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Two image batches of one shape and device; of two floating dtypes the wider one is taken, which loses nothing."""
     a, b = images(x, name_x), images(y, name_y)
