@@ -2,6 +2,7 @@
 #include <array>
 
 #include "common/checks.h"
+#include "common/pages.h"
 #include "speckle/kernels.h"
 
 namespace sarcore {
@@ -75,6 +76,7 @@ bool speckle(const std::optional<TensorView>& x, const std::optional<TensorView>
     a.taps_x = taps_of(taps_x, "psf", out, a.radius_x);
     if ((a.taps_x == nullptr) != (a.taps_y == nullptr)) throw py::value_error("psf must have taps along both axes");
 
+    prefer_huge_pages(out);
     bool negative = false;
     if (complex) {
         const float* from = x ? x->as<const float>() : nullptr;
