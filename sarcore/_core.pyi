@@ -91,6 +91,7 @@ def speckle(
     taps_y: Tensor | None,
     taps_x: Tensor | None,
     conjugate: bool,
+    refuse: bool,
     threads: int,
 ) -> bool: ...
 def philox(counter: list[int], key: list[int]) -> list[int]: ...

@@ -44,7 +44,7 @@ bool speckle(const std::optional<TensorView>& x, const std::optional<TensorView>
              double looks, const std::optional<TensorView>& looks_of, const std::optional<TensorView>& index, int64_t y,
              int64_t x_origin, const std::optional<TensorView>& origin, uint64_t seed, const std::string& domain,
              double texture, const std::optional<TensorView>& taps_y, const std::optional<TensorView>& taps_x,
-             bool conjugate, int threads) {
+             bool conjugate, bool refuse, int threads) {
     SpeckleArguments a{};
     a.domain = domain_of(domain);
     const bool complex = a.domain == SpeckleDomain::complex;
@@ -70,7 +70,7 @@ bool speckle(const std::optional<TensorView>& x, const std::optional<TensorView>
     a.looks_of = per_image<float>(looks_of, "looks", DType::f32, 1, out);
     a.index = per_image<int64_t>(index, "index", DType::i64, 1, out);
     a.origin = per_image<int64_t>(origin, "origin", DType::i64, 2, out);
-    a.y = y, a.x = x_origin, a.seed = seed, a.conjugate = conjugate;
+    a.y = y, a.x = x_origin, a.seed = seed, a.conjugate = conjugate, a.refuse = refuse;
     a.texture = static_cast<float>(texture);
     a.taps_y = taps_of(taps_y, "psf", out, a.radius_y);
     a.taps_x = taps_of(taps_x, "psf", out, a.radius_x);
@@ -108,7 +108,8 @@ void bind_speckle(py::module_& m) {
     m.def("speckle", &speckle, py::arg("x").none(true), py::arg("mask").none(true), py::arg("out"), py::arg("looks"),
           py::arg("looks_of").none(true), py::arg("index").none(true), py::arg("y"), py::arg("x_origin"),
           py::arg("origin").none(true), py::arg("seed"), py::arg("domain"), py::arg("texture"),
-          py::arg("taps_y").none(true), py::arg("taps_x").none(true), py::arg("conjugate"), py::arg("threads"),
+          py::arg("taps_y").none(true), py::arg("taps_x").none(true), py::arg("conjugate"), py::arg("refuse"),
+          py::arg("threads"),
           "Writes x with speckle, or the field alone where x is None; complex images are pairs of floats. True where a "
           "valid intensity or amplitude was negative (CPU).");
     m.def(

@@ -177,7 +177,7 @@ bool apply_gains(const T* x, const SpeckleArguments& a, int64_t first, const flo
         shift(from, mask, gain, n, out + first);
         return false;
     }
-    return scale(from, mask, gain, n, out + first);
+    return scale(from, mask, gain, n, out + first) && a.refuse;
 }
 
 template <typename T>

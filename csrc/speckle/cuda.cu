@@ -78,14 +78,14 @@ __device__ Quad intensity_quad(const SpeckleArguments& a, int64_t image, uint32_
 // ------ a pixel and its gain
 
 template <typename T>
-__device__ T speckled(const T* x, const uint8_t* mask, int64_t p, float gain, SpeckleDomain domain) {
+__device__ T speckled(const T* x, const uint8_t* mask, int64_t p, float gain, SpeckleDomain domain, bool refuse) {
     using F = compute_t<T>;
     const bool adds = domain == SpeckleDomain::db || domain == SpeckleDomain::log;
     if (!x) return narrow<T>(static_cast<F>(gain));
     const F v = widen(x[p]);
     if (mask && !mask[p]) return x[p];
     if (adds) return narrow<T>(v + static_cast<F>(gain));
-    return narrow<T>(v < F(0) ? static_cast<F>(NAN) : v * static_cast<F>(gain));
+    return narrow<T>(refuse && v < F(0) ? static_cast<F>(NAN) : v * static_cast<F>(gain));
 }
 
 __device__ void turned(const float* x, const uint8_t* mask, int64_t p, float a, float b, bool conjugate, float* out) {
@@ -108,7 +108,7 @@ __device__ void store_quad(const T* x, const SpeckleArguments& a, int64_t row_st
         if (x) in = *reinterpret_cast<const Four*>(x + row_start + c);
         const uint8_t* const mask = a.mask ? a.mask + row_start + c : nullptr;
 #pragma unroll
-        for (int j = 0; j < 4; ++j) result.v[j] = speckled(x ? in.v : nullptr, mask, j, gain.v[j], a.domain);
+        for (int j = 0; j < 4; ++j) result.v[j] = speckled(x ? in.v : nullptr, mask, j, gain.v[j], a.domain, a.refuse);
         *reinterpret_cast<Four*>(out + row_start + c) = result;
         return;
     }
@@ -116,7 +116,7 @@ __device__ void store_quad(const T* x, const SpeckleArguments& a, int64_t row_st
     for (int j = 0; j < 4; ++j)
         if (c + j >= 0 && c + j < a.width) {
             const int64_t p = row_start + c + j;
-            out[p] = speckled(x, a.mask, p, gain.v[j], a.domain);
+            out[p] = speckled(x, a.mask, p, gain.v[j], a.domain, a.refuse);
         }
 }
 

@@ -22,6 +22,7 @@ struct SpeckleArguments {
     const float* taps_y;  // (2 radius + 1,) of unit energy; null: uncorrelated
     const float* taps_x;
     bool conjugate;  // complex: multiply by the conjugate field
+    bool refuse;     // negative intensities and amplitudes; gradients may be negative
 
     SARCORE_HD int64_t pixels() const { return height * width; }
     SARCORE_HD Place place(int64_t image) const {

@@ -37,21 +37,22 @@ def _write(
     domain: str,
     texture: float,
     conjugate: bool,
+    *,
+    refuse: bool,
 ) -> bool:
     return _core.speckle(
         x, borrow_mask(mask), torch.view_as_real(out) if out.is_complex() else out, looks,
         None if looks_of is None else borrow(looks_of), None if index is None else borrow(index), y, x_origin,
         None if origin is None else borrow(origin), seed % 2**64, domain, texture,
         None if taps_y is None else borrow(taps_y), None if taps_x is None else borrow(taps_x), conjugate,
-        torch.get_num_threads(),
+        refuse, torch.get_num_threads(),
     )  # fmt: skip
 
 
 def _forward(x: torch.Tensor, mask: torch.Tensor | None, check: bool, *arguments: Any) -> torch.Tensor:
     out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     pixels = torch.view_as_real(x.detach().resolve_conj()) if x.is_complex() else x
-    negative = _write(borrow(pixels), out, mask, *arguments)
-    if negative and check:
+    if _write(borrow(pixels), out, mask, *arguments, refuse=check):
         domain = arguments[9]
         valid = x if mask is None else x[mask]
         smallest = valid[valid == valid].min().item()
@@ -67,7 +68,7 @@ def _fake(x: torch.Tensor, *arguments: Any) -> torch.Tensor:
 
 def _field(like: torch.Tensor, *arguments: Any) -> torch.Tensor:
     out = torch.empty(like.shape, dtype=like.dtype, device=like.device)
-    _write(None, out, None, *arguments)
+    _write(None, out, None, *arguments, refuse=False)
     return out
 
 
