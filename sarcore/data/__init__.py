@@ -3,6 +3,7 @@
 from sarcore.data.folder import PatchFolder
 from sarcore.data.images import IMAGE_SUFFIXES, read_image, write_image
 from sarcore.data.radiometry import Radiometry
+from sarcore.data.raster import Raster, read_raster, write_raster
 from sarcore.data.simulator import (
     SIMULATED_CLASSES,
     SIMULATED_RADIOMETRY,
@@ -19,13 +20,16 @@ __all__ = [
     "SIMULATED_RADIOMETRY",
     "PatchFolder",
     "Radiometry",
+    "Raster",
     "Split",
     "check_leakage",
     "read_image",
+    "read_raster",
     "simulate_reflectivity",
     "simulate_scene",
     "split_by_scene",
     "tile_scene",
     "write_image",
+    "write_raster",
     "write_simulated",
 ]

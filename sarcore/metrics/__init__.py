@@ -1,4 +1,4 @@
-"""Metrics: classification scores and intervals over seeds."""
+"""Metrics: classification scores and intervals over seeds, measures of radar images."""
 
 from sarcore.metrics.classification import (
     Interval,
@@ -10,11 +10,14 @@ from sarcore.metrics.classification import (
     per_class_recall,
     t_quantile,
 )
+from sarcore.metrics.radar import edge_correlation, estimate_looks
 
 __all__ = [
     "Interval",
     "balanced_accuracy",
     "confusion_matrix",
+    "edge_correlation",
+    "estimate_looks",
     "macro_f1",
     "mean_interval",
     "overall_accuracy",

@@ -1,0 +1,89 @@
+"""Looks estimated from images, and the correlation of edges."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from sarcore.metrics import edge_correlation, estimate_looks
+from sarcore.ops import speckle
+
+
+@pytest.mark.parametrize("looks", [1.0, 2.7, 4.0, 16.0, 64.0])
+@pytest.mark.parametrize("size", [128, 512])
+def test_looks_of_pure_speckle(looks, size):
+    image = speckle(torch.full((1, 1, size, size), 0.3), looks, seed=1)
+    assert estimate_looks(image) == pytest.approx(looks, rel=0.2 if looks < 2 else 0.12)
+
+
+def test_texture_edges_and_no_data_do_not_count():
+    scene = torch.ones(1, 1, 256, 256)
+    scene[..., 100:] = 30.0
+    scene[..., :80, :] *= torch.rand(80, 1).exp()
+    image = speckle(scene, 5.0, seed=2)
+    image[..., 200:, :60] = 0.0
+    image[..., :16, 200:] = float("nan")
+    assert estimate_looks(image) == pytest.approx(5.0, rel=0.15)
+    mask = torch.ones_like(image, dtype=torch.bool)
+    mask[..., 90:, :] = False
+    heterogeneous = estimate_looks(image, mask=mask)
+    assert 0 < heterogeneous < 5.5
+
+
+def test_correlated_speckle_is_somewhat_too_high():
+    image = speckle(torch.ones(1, 1, 512, 512), 4.0, seed=1, psf=("gaussian", 2.0))
+    assert 4.0 < estimate_looks(image) < 4.8
+
+
+def test_looks_that_cannot_be_known():
+    with pytest.raises(ValueError, match="8 whole blocks"):
+        estimate_looks(torch.rand(1, 1, 40, 40))
+    with pytest.raises(ValueError, match="constant"):
+        estimate_looks(torch.ones(1, 1, 128, 128))
+    with pytest.raises(ValueError, match="floating"):
+        estimate_looks(torch.ones(1, 1, 128, 128, dtype=torch.uint8))
+    with pytest.raises(ValueError, match="N, C, H, W"):
+        estimate_looks(torch.rand(128, 128))
+
+
+def test_real_scenes(test_data):
+    """Stripmap of about 27 looks, ground-range detected of about 5, one look: the order and the size."""
+
+    def looks(scene, lines, samples):
+        file = test_data / "s1grd" / scene / "Amplitude_VV.img"
+        if not file.is_file():
+            pytest.skip(f"no real data at {file}")
+        amplitude = np.fromfile(file, ">f4").reshape(lines, samples).astype(np.float64)
+        return estimate_looks(torch.from_numpy(amplitude**2)[None, None])
+
+    assert 18 < looks("Lake_512", 512, 512) < 30
+    assert 4 < looks("Flevoland_600", 600, 600) < 8
+    single = test_data / "misc" / "isce3_uavsar_slc" / "winnipeg_frequencyA_HH.npy"
+    if single.is_file():
+        z = np.load(single)
+        assert estimate_looks(torch.from_numpy(np.abs(z.astype(np.complex128)) ** 2)[None, None]) == pytest.approx(1, rel=0.2)
+
+
+def test_edge_correlation_is_that_of_scipy():
+    rng = np.random.default_rng(0)
+    a, b = rng.random((2, 3, 2, 20, 30))
+    kernel = -np.ones((3, 3))
+    kernel[1, 1] = 8
+    expected = []
+    for first, second in zip(a, b, strict=True):
+        edges = [np.stack([ndimage.convolve(c, kernel)[1:-1, 1:-1] for c in image]).ravel() for image in (first, second)]
+        expected.append(np.corrcoef(edges)[0, 1])
+    found = edge_correlation(torch.from_numpy(a), torch.from_numpy(b))
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_edge_correlation_falls_with_smoothing_and_refuses_other_shapes():
+    x = torch.rand(1, 1, 64, 64)
+    smooth = torch.nn.functional.avg_pool2d(x, 5, stride=1, padding=2)
+    assert edge_correlation(x, x).item() == pytest.approx(1.0)
+    assert edge_correlation(smooth, x).item() < 0.7
+    for y in (torch.rand(1, 1, 64, 63), torch.rand(64, 64)):
+        with pytest.raises(ValueError, match="64"):
+            edge_correlation(x, y)
+    with pytest.raises(ValueError, match="3 x 3"):
+        edge_correlation(x[..., :2, :2], x[..., :2, :2])
