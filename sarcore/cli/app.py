@@ -13,12 +13,13 @@ import tyro
 from sarcore.cli.demo import demo
 from sarcore.cli.doctor import doctor
 from sarcore.cli.experiment import augmentation
+from sarcore.cli.filters import despeckle, speckle
 from sarcore.cli.patches import generate, simulate
 from sarcore.cli.results import evaluate, report
 from sarcore.cli.train import train_began, train_classifier
 from sarcore.errors import SarcoreError
 
-DESCRIPTION = """SAR patches: simulate, generate with BEGAN, classify with ResNet, and compare.
+DESCRIPTION = """SAR images: add and filter speckle; patches: simulate, generate with BEGAN, classify with ResNet, and compare.
 
 Start with `sarcore demo`. Every command takes --debug for the full traceback of an error. A run that was
 interrupted goes on when the same command is given again."""
@@ -33,6 +34,8 @@ def build() -> tyro.extras.SubcommandApp:
     app.command(demo)
     app.command(doctor)
     app.command(simulate)
+    app.command(speckle)
+    app.command(despeckle)
     app.command(train, name="train", help="Train a network: began or classifier.")
     app.command(generate)
     app.command(evaluate)

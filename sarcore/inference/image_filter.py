@@ -1,0 +1,140 @@
+"""An image file through an operator whose reach is known, strip by strip: the same bits as in one piece."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sarcore.data import Raster, detect_unit, read_raster, write_raster
+from sarcore.errors import DataError
+from sarcore.metrics import estimate_looks
+
+REAL_DOMAINS = ("intensity", "amplitude", "db", "log")
+
+# x (1, C, h, W), mask or None, first row of x in the image -> like x
+Operator = Callable[[torch.Tensor, "torch.Tensor | None", int], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class FilteredImage:
+    """A raster whose unit is known."""
+
+    raster: Raster
+    domain: str
+    """intensity, amplitude, db, log or complex."""
+    reason: str
+    """How the domain was found; empty when it was declared."""
+
+    def rows(self, begin: int, end: int) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Pixels (1, C, end - begin, W), floating or complex64, and which of them are data (None: all but NaN)."""
+        part = self.raster.pixels[:, begin:end]
+        dtype = np.complex64 if self.domain == "complex" else np.float64 if part.dtype == np.float64 else np.float32
+        valid = Raster(part, self.raster.nodata).valid()
+        mask = None if valid is None else torch.from_numpy(valid)[None]
+        return torch.from_numpy(np.ascontiguousarray(part, dtype=dtype))[None], mask
+
+
+def open_image(path: Path, domain: str = "auto", nodata: float | None = None) -> FilteredImage:
+    """Read an image file and settle what its pixels are.
+
+    `nodata` replaces the value that the file declares. Raises DataError when ``auto`` cannot know (integers) and when
+    the pixels contradict the declared domain in their type.
+    """
+    raster = read_raster(path)
+    if nodata is not None:
+        raster = Raster(raster.pixels, nodata, raster.tags, raster.layout)
+    pixels = raster.pixels
+    if np.iscomplexobj(pixels) != (domain == "complex") and domain != "auto":
+        kind = "complex" if np.iscomplexobj(pixels) else f"real ({pixels.dtype})"
+        raise DataError(f"{path} is {kind}, which contradicts the domain {domain}; declare what it is, or auto")
+    if domain != "auto":
+        return FilteredImage(raster, domain, "")
+    if pixels.dtype.kind in "ui":
+        raise DataError(
+            f"{path} holds {pixels.dtype} numbers, which say nothing of their unit; declare one: the domain amplitude "
+            "for most detected images of 8 or 16 bit, intensity where they are powers"
+        )
+    valid = raster.valid()
+    guess = detect_unit(pixels if valid is None else np.where(valid, pixels, np.nan))
+    return FilteredImage(raster, guess.unit, f"{guess.unit} ({guess.confidence}: {guess.reason})")
+
+
+def filter_image(
+    image: FilteredImage,
+    operator: Operator,
+    *,
+    reach: int = 0,
+    strip: int = 1 << 22,
+    on_rows: Callable[[int], None] | None = None,
+) -> npt.NDArray[Any]:
+    """Apply an operator whose result depends on `reach` rows above and below alone; (C, H, W), float or complex64.
+
+    Strips of about `strip` pixels with that border give the bits of the whole image, because the border of the image
+    itself is never cut off. `on_rows` hears how many rows are done.
+    """
+    channels, height, width = image.raster.pixels.shape
+    step = max(64, strip // max(1, channels * width))
+    # A strip must hold a window: the last one may be short, so it is joined to the one before.
+    begins = [*range(0, max(1, height - step // 2), step)]
+    parts = []
+    for begin, end in zip(begins, [*begins[1:], height], strict=True):
+        top, bottom = max(0, begin - reach), min(height, end + reach)
+        x, mask = image.rows(top, bottom)
+        done = operator(x, mask, top)[0]
+        parts.append(done[:, begin - top : end - top].numpy())
+        if on_rows is not None:
+            on_rows(end)
+    return np.concatenate(parts, axis=1)
+
+
+def estimated_looks(image: FilteredImage) -> list[float]:
+    """Looks of each channel, from its most homogeneous blocks; ValueError where there are none."""
+    x, mask = image.rows(0, image.raster.pixels.shape[1])
+    x = x.double()
+    if image.domain == "db":
+        x = 10 ** (x / 10)
+    elif image.domain == "log":
+        x = x.exp()
+    elif image.domain == "amplitude":
+        x = x.square()
+    return [
+        estimate_looks(x[:, c : c + 1], mask=None if mask is None else mask[:, c : c + 1]) for c in range(x.shape[1])
+    ]
+
+
+def save_image(path: Path, image: FilteredImage, pixels: npt.NDArray[Any]) -> list[str]:
+    """Write the result with the tags of its image; what the format cannot hold is returned in sentences.
+
+    PNG gets the integers of the input's type (8 bit for floats is refused): rounded, and the count of those beyond the
+    range is reported. Raises DataError for a suffix that is not written.
+    """
+    notes = []
+    suffix = path.suffix.lower()
+    if suffix == ".png":
+        pixels, note = _rounded(pixels, image.raster.pixels.dtype, path)
+        notes += note
+    if image.raster.georeferenced and suffix not in (".tif", ".tiff"):
+        notes.append(f"the georeference is not kept in {path.name}; write a .tif for that")
+    write_raster(path, image.raster.with_pixels(pixels))
+    return notes
+
+
+def _rounded(pixels: npt.NDArray[Any], dtype: np.dtype[Any], path: Path) -> tuple[npt.NDArray[Any], list[str]]:
+    if dtype not in (np.uint8, np.uint16):
+        raise DataError(f"cannot write {path}: a PNG holds 8 or 16 bit integers and the image is {dtype}; write a .tif")
+    top = np.iinfo(dtype).max
+    rounded = np.rint(pixels)
+    beyond = int(np.count_nonzero((rounded > top) | (rounded < 0) | np.isnan(rounded)))
+    notes = []
+    if beyond:
+        share = 100 * beyond / rounded.size
+        notes.append(
+            f"{beyond} pixels ({share:.2g} %) are beyond 0 to {top} and were set to the end; a .tif keeps them"
+        )
+    return np.clip(np.nan_to_num(rounded), 0, top).astype(dtype), notes
