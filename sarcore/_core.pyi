@@ -5,6 +5,17 @@ from typing import Any, TypeAlias
 Tensor: TypeAlias = Any
 
 def build_info() -> dict[str, Any]: ...
+def despeckle(
+    x: Tensor,
+    mask: Tensor | None,
+    out: Tensor,
+    method: str,
+    window: int,
+    looks: float,
+    domain: str,
+    damping: float,
+    threads: int,
+) -> None: ...
 def soft_histogram(
     x: Tensor,
     mask: Tensor | None,

@@ -1,5 +1,6 @@
 """The operators of sarcore, each registered as torch.ops.sarcore.<name>."""
 
+from sarcore.ops.despeckle import despeckle
 from sarcore.ops.histogram import soft_histogram
 from sarcore.ops.histogram_loss import histogram_loss
 from sarcore.ops.joint_histogram import joint_histogram, mutual_information
@@ -7,6 +8,7 @@ from sarcore.ops.point_spread import point_spread
 from sarcore.ops.speckle import speckle, speckle_field
 
 __all__ = [
+    "despeckle",
     "histogram_loss",
     "joint_histogram",
     "mutual_information",
