@@ -85,9 +85,10 @@ def half_window(window: np.ndarray, valid: np.ndarray) -> np.ndarray:
     for i, j in [(1, 1), *np.ndindex(3, 3)]:
         part = np.s_[2 * i : 2 * i + 3, 2 * j : 2 * j + 3]
         means[i, j] = window[part][valid[part]].mean() if valid[part].any() else means[1, 1]
-    strengths = [abs(float((np.array(mask) * means).sum())) for mask, *_ in EDGES]
-    _, first, second, half_first, half_second = EDGES[int(np.argmax(strengths))]
-    nearer = abs(means[first] - means[1, 1]) <= abs(means[second] - means[1, 1])
+    close = 1e-9 * means.max()  # windows at a border are mirror images: equal up to rounding is equal
+    strengths = np.array([abs(float((np.array(mask) * means).sum())) for mask, *_ in EDGES])
+    _, first, second, half_first, half_second = EDGES[int(np.argmax(strengths >= strengths.max() - close))]
+    nearer = abs(means[first] - means[1, 1]) <= abs(means[second] - means[1, 1]) + close
     return half_first if nearer else half_second
 
 

@@ -1,11 +1,14 @@
-// Speckle filters on the CPU: those that need the mean and the variance of the window.
+// Speckle filters on the CPU.
 //
 // A tile (a strip of columns of a band of rows) is read row by row. A row of intensities and one of their squares lie
 // in one buffer, behind them, where pixels are invalid, one of ones and zeros; its window sums along x go into rings
 // of rows that hold the sums over 1, 2, 4, .. rows, and a row of results is what those give for the window's binary
 // digits. The pass without counts stops at the first invalid pixel, and the tile is done again with them: the results
-// have the same bits.
+// have the same bits. Frost's filter keeps all rows of its window, Lee's refined filter has its own sums.
 // Floor: 2 sizeof(T) bytes per pixel; about 4 + 2 log2(window) additions on doubles per pixel.
+#include "despeckle/cpu_frost.h"
+#include "despeckle/cpu_refined.h"
+#include "despeckle/cpu_sums.h"
 #include "despeckle/cpu_tiles.h"
 #include "despeckle/kernels.h"
 
@@ -13,66 +16,28 @@ namespace sarcore {
 
 namespace {
 
-// Sums over `window` consecutive rows, the newest of which was pushed last.
-class RowSums {
-  public:
-    RowSums(int window, int64_t length, double* memory) : window_(window), length_(length) {
-        for (; 1 << levels_ <= window; ++levels_) {
-            rings_[levels_] = memory;
-            memory += length * capacity(levels_);
-        }
-    }
-    static int64_t size(int window, int64_t length) {
-        int64_t rows = 0;
-        for (int level = 0; 1 << level <= window; ++level) rows += capacity(level);
-        return rows * length;
-    }
-    // Where the row with index `newest` is to be written.
-    double* slot(int64_t newest) { return row(0, newest); }
-    void push(int64_t newest) {
-        for (int level = 1; level < levels_ && newest >= (1 << level) - 1; ++level) {
-            const int64_t start = newest - (1 << level) + 1, half = start + (1 << (level - 1));
-            add_rows(row(level - 1, start), row(level - 1, half), static_cast<int>(length_), row(level, start));
-        }
-    }
-    void sum(int64_t newest, double* out) {
-        const double* terms[5];
-        int count = 0;
-        int64_t start = newest - window_ + 1;
-        for (int level = levels_ - 1; level >= 0; --level)
-            if (window_ >> level & 1) {
-                terms[count++] = row(level, start);
-                start += 1 << level;
-            }
-        add_rows(terms, count, static_cast<int>(length_), out);
-    }
-
-  private:
-    static int64_t capacity(int level) { return (1 << level) + 1; }
-    double* row(int level, int64_t start) { return rings_[level] + start % capacity(level) * length_; }
-
-    int window_, levels_ = 0;
-    int64_t length_;
-    double* rings_[5] = {};
-};
-
 template <bool counted, typename T>
-bool filter_tile(const Tile<T>& tile, const Filter& filter, std::vector<double>& scratch, double& lowest) {
+bool filter_tile(const Tile<T>& tile, const Filter& filter, const Rings& rings, std::vector<double>& scratch,
+                 double& lowest) {
     const int window = filter.window, radius = filter.radius();
     const bool squares = filter.method != Method::boxcar, keep = filter.method != Method::enl;
     const int kinds = 1 + (squares ? 1 : 0) + (counted ? 1 : 0);
     const int64_t pitch = (tile.columns + window + 6) / 8 * 8, length = kinds * pitch;
     const int64_t sums_size = RowSums::size(window, length);
-    scratch.resize(static_cast<size_t>((radius + 1) * length + sums_size + 4 * (length + 8) + length + pitch));
-    double* const inputs = scratch.data();  // a ring: the centre pixels are needed when the last row is there
-    double* const level_memory = inputs + (radius + 1) * length;
+    const bool frost = filter.method == Method::frost;
+    const int kept = frost ? window : radius + 1;  // rows of intensities: the centre pixels are needed last
+    scratch.resize(static_cast<size_t>(kept * length + sums_size + 4 * (length + 8) + length + 2 * pitch +
+                                       (frost ? FrostRow::scratch(radius, tile.columns) : 0)));
+    double* const inputs = scratch.data();
+    double* const level_memory = inputs + kept * length;
     double* const partial = level_memory + sums_size;
     double* const totals = partial + 4 * (length + 8);
     double* const result = totals + length;
-    const int64_t valid_at = (kinds - 1) * pitch;
+    double* const decay = result + pitch;
+    const int64_t valid_at = counted ? (kinds - 1) * pitch : 0;
     RowSums sums(window, length, level_memory);
     for (int64_t t = 0; t < tile.rows + window - 1; ++t) {
-        double* const row = inputs + t % (radius + 1) * length;
+        double* const row = inputs + t % kept * length;
         if (!tile.template read<counted>(tile.y0 - radius + t, radius, filter.domain, row, row + valid_at, lowest))
             return false;
         if (squares) square_row(row, static_cast<int>(pitch), row + pitch);
@@ -80,23 +45,78 @@ bool filter_tile(const Tile<T>& tile, const Filter& filter, std::vector<double>&
         sums.push(t);
         if (t < window - 1) continue;
         sums.sum(t, totals);
-        const double* centre = inputs + (t - radius) % (radius + 1) * length + radius;
+        const double* centre = inputs + (t - radius) % kept * length + radius;
         filter_row(totals, squares ? totals + pitch : nullptr, counted ? totals + valid_at : nullptr, centre,
-                   tile.columns, filter, result);
+                   tile.columns, filter, frost ? decay : result);
+        if (frost) {
+            FrostRow neighbours{{}, valid_at, decay, radius, tile.columns};
+            for (int q = 0; q < window; ++q) neighbours.rows[q] = inputs + (t - window + 1 + q) % kept * length;
+            frost_row(neighbours, rings, sizeof(T) == 8, decay + pitch, result);
+        }
         const Domain domain = keep ? filter.domain : Domain::intensity;
         tile.template write<counted>(tile.y0 + t - window + 1, domain, keep, result, centre + valid_at);
     }
     return true;
 }
 
+// Lee's refined filter: rings of the rows of run sums, and of sums over 3 and 3 x 3 pixels.
+template <bool counted, typename T>
+bool refined_tile(const Tile<T>& tile, const Filter& filter, std::vector<double>& scratch, double& lowest) {
+    constexpr int kinds = counted ? 3 : 2;
+    const int columns = tile.columns;
+    const int64_t pitch = (columns + 13) / 8 * 8, length = kinds * pitch;
+    scratch.resize(static_cast<size_t>((1 + 7 * 7 + 5 + 3 + 1) * length + pitch + columns));
+    double* const input = scratch.data();
+    double* const run_memory = input + length;
+    double* const nine_memory = run_memory + 49 * length;
+    double* const three_memory = nine_memory + 5 * length;
+    double* const totals = three_memory + 3 * length;
+    double* const result = totals + length;
+    auto* const half = reinterpret_cast<int32_t*>(result + pitch);
+    const int64_t valid_at = counted ? (kinds - 1) * pitch : 0;
+    const auto runs = [&](int64_t row) { return run_memory + row % 7 * 7 * length; };
+    const auto threes = [&](int64_t row) { return three_memory + row % 3 * length; };
+    const auto nines = [&](int64_t start) { return nine_memory + start % 5 * length; };
+    for (int64_t t = 0; t < tile.rows + 6; ++t) {
+        if (!tile.template read<counted>(tile.y0 - 3 + t, 3, filter.domain, input, input + valid_at, lowest))
+            return false;
+        square_row(input, static_cast<int>(pitch), input + pitch);
+        run_sums(input, static_cast<int>(length), runs(t));
+        add_three(input, input + 1, input + 2, static_cast<int>(length) - 2, threes(t));
+        if (t < 2) continue;
+        add_three(threes(t - 2), threes(t - 1), threes(t), static_cast<int>(length) - 2, nines(t - 2));
+        if (t < 6) continue;
+        const double* means[3] = {nines(t - 6), nines(t - 4), nines(t - 2)};
+        const double* counts[3] = {means[0] + valid_at, means[1] + valid_at, means[2] + valid_at};
+        choose_halves(means, counted ? counts : nullptr, columns, half);
+        for (int kind = 0; kind < kinds; ++kind) {
+            const double* rows[7];
+            for (int q = 0; q < 7; ++q) rows[q] = runs(t - 6 + q) + kind * pitch;
+            sum_halves(rows, length, half, columns, totals + kind * pitch);
+        }
+        const double* centre = runs(t - 3) + 3;
+        filter_row(totals, totals + pitch, counted ? totals + valid_at : nullptr, centre, columns, filter, result);
+        tile.template write<counted>(tile.y0 + t - 6, filter.domain, true, result, centre + valid_at);
+    }
+    return true;
+}
+
+template <bool counted, typename T>
+bool any_tile(const Tile<T>& tile, const Filter& filter, const Rings& rings, std::vector<double>& scratch,
+              double& lowest) {
+    return filter.method == Method::refined_lee ? refined_tile<counted>(tile, filter, scratch, lowest)
+                                                : filter_tile<counted>(tile, filter, rings, scratch, lowest);
+}
+
 }  // namespace
 
 template <typename T>
 double despeckle_cpu(const T* x, const uint8_t* mask, Planes planes, const Filter& filter, int threads, T* out) {
+    const Rings rings(filter.method == Method::frost ? filter.radius() : 0);
     return for_each_tile(x, mask, planes, threads, out,
                          [&](const Tile<T>& tile, std::vector<double>& scratch, double& lowest) {
-                             if (!filter_tile<false>(tile, filter, scratch, lowest))
-                                 filter_tile<true>(tile, filter, scratch, lowest);
+                             if (!any_tile<false>(tile, filter, rings, scratch, lowest))
+                                 any_tile<true>(tile, filter, rings, scratch, lowest);
                          });
 }
 

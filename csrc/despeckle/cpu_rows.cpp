@@ -160,7 +160,7 @@ SARCORE_HD void filter_loop(const double* __restrict sums, const double* __restr
         }
         return;
     }
-    const double inverse = 1.0 / (filter.window * filter.window);
+    const double inverse = 1.0 / filter.pixels();
     for (int i = 0; i < n; ++i) {
         const double m = sums[i] * inverse;
         const double v = method == Method::boxcar ? 0.0 : variance_of(m, squares[i], inverse);
@@ -183,6 +183,10 @@ SARCORE_MULTIVERSION void filter_row(const double* sums, const double* squares, 
             return filter_loop<Method::kuan>(sums, squares, counts, centre, n, filter, out);
         case Method::gamma_map:
             return filter_loop<Method::gamma_map>(sums, squares, counts, centre, n, filter, out);
+        case Method::frost:
+            return filter_loop<Method::frost>(sums, squares, counts, centre, n, filter, out);
+        case Method::refined_lee:
+            return filter_loop<Method::refined_lee>(sums, squares, counts, centre, n, filter, out);
         default:
             return filter_loop<Method::enl>(sums, squares, counts, centre, n, filter, out);
     }

@@ -24,6 +24,8 @@ struct Filter {
     int window;
     double looks, damping;
     SARCORE_HD int radius() const { return window / 2; }
+    // Pixels behind the mean and the variance: Lee's refined filter takes half of the window.
+    SARCORE_HD int pixels() const { return method == Method::refined_lee ? 28 : window * window; }
 };
 
 struct Planes {
@@ -91,7 +93,8 @@ SARCORE_HD double filtered(double m, double v, double x, const Filter& f) {
         b = v > 0.0 && b > 0.0 ? b : 0.0;
         return m + b * (x - m);
     }
-    const double ratio = m > 0.0 ? v / (m * m) : 0.0;  // Ci^2
+    const double ratio = m > 0.0 ? v / (m * m) : 0.0;                 // Ci^2
+    if constexpr (method == Method::frost) return f.damping * ratio;  // the decay of the weights with distance
     if constexpr (method == Method::enhanced_lee) {
         const double ci = exact_sqrt(ratio), cu = exact_sqrt(cu2), top = exact_sqrt(1.0 + 2.0 * cu2);
         const bool between = ci > cu && ci < top;

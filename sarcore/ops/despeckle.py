@@ -10,7 +10,7 @@ import sarcore._core as _core
 from sarcore.ops import _checks
 from sarcore.ops._register import borrow, borrow_mask, register
 
-METHODS = ("boxcar", "lee", "enhanced_lee", "kuan", "gamma_map")
+METHODS = ("boxcar", "lee", "enhanced_lee", "kuan", "frost", "gamma_map", "refined_lee")
 DOMAINS = ("intensity", "amplitude", "db", "log")
 
 
