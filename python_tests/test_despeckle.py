@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sarcore.ops import despeckle
-from sarcore.ops.despeckle import METHODS
+from sarcore.ops.despeckle import DIFFERENTIABLE, METHODS
 
 from . import despeckle_oracle as oracle
 
@@ -172,3 +172,62 @@ def test_large_offsets_lose_no_variance():
     for dtype, looks in ((torch.float32, 1e4), (torch.float64, 1e10)):
         x = (5.0 * (1 + looks**-0.5 * speckled((1, 1, 20, 20)))).to(dtype)
         compare(despeckle(x, "kuan", 7, looks), oracle.despeckle(x.numpy(), "kuan", 7, looks), rtol=1e-6)
+
+
+@every_method
+@pytest.mark.parametrize("shape", [(0, 1, 9, 9), (2, 0, 9, 9), (1, 1, 0, 9), (0, 0, 0, 0)], ids=str)
+def test_empty_batches(method, shape):
+    x = torch.ones(shape, requires_grad=method in DIFFERENTIABLE)
+    found = despeckle(x, method)
+    assert found.shape == torch.Size(shape)
+    if x.requires_grad:
+        found.sum().backward()
+        assert x.grad.shape == torch.Size(shape)
+
+
+def test_negative_values_are_refused_with_a_way_out():
+    x = torch.rand(1, 1, 20, 20)
+    x[..., 4, 5], x[..., 7, 8] = -3.5, -23.125
+    for domain, noun in (("intensity", "intensities"), ("amplitude", "amplitudes")):
+        message = rf"x holds negative {noun} \(smallest -23.125\); if these are decibels pass domain='db'"
+        with pytest.raises(ValueError, match=message):
+            despeckle(x, domain=domain)
+        despeckle(x, domain=domain, mask=x >= 0)
+        despeckle(torch.where(x >= 0, x, float("nan")), domain=domain)
+    despeckle(x, domain="db")
+    despeckle(-torch.zeros(1, 1, 9, 9))
+
+
+def test_bad_input_is_refused():
+    x = torch.rand(1, 1, 12, 9)
+    cases = [
+        (ValueError, r"window must be odd and 3 to 31, got 4", {"window": 4}),
+        (ValueError, r"window must be odd and 3 to 31, got 1", {"window": 1}),
+        (ValueError, r"window must be odd and 3 to 31, got 33", {"window": 33}),
+        (ValueError, r"window must fit into the images, x is \(1, 1, 12, 9\) float32 on cpu.*11", {"window": 11}),
+        (TypeError, r"window must be an int", {"window": 5.0}),
+        (TypeError, r"window must be an int", {"window": True}),
+        (ValueError, r"window must be 7 for refined_lee.*got 5", {"method": "refined_lee", "window": 5}),
+        (ValueError, r"looks must be positive and finite, got 0.0", {"looks": 0}),
+        (ValueError, r"looks must be positive and finite, got -1.0", {"looks": -1}),
+        (ValueError, r"looks must be positive and finite, got inf", {"looks": float("inf")}),
+        (ValueError, r"looks must be positive and finite, got nan", {"looks": float("nan")}),
+        (TypeError, r"looks must be a number, got '4'", {"looks": "4"}),
+        (ValueError, r"damping must be finite and not negative, got -0.1", {"damping": -0.1}),
+        (ValueError, r"method must be one of 'boxcar', 'lee'", {"method": "median"}),
+        (ValueError, r"domain must be one of 'intensity'", {"domain": "dB"}),
+        (TypeError, r"mask must be a torch.bool tensor", {"mask": x}),
+        (ValueError, r"mask must broadcast", {"mask": torch.ones(3, 3, dtype=torch.bool)}),
+    ]
+    for error, message, arguments in cases:
+        with pytest.raises(error, match=message):
+            despeckle(x, **arguments)
+    for broken, error, message in (
+        ((x * 255).byte(), TypeError, r"declare a radiometry and decode first \(sarcore.ops.decode\)"),
+        ((x * 255).short(), TypeError, r"declare a radiometry"),
+        (x.to(torch.complex64), TypeError, r"take \|z\|\^2 first \(sarcore.ops.intensity\)"),
+        (x[0], ValueError, r"x must be \(N, C, H, W\)"),
+        (x.numpy(), TypeError, r"x must be a torch.Tensor"),
+    ):
+        with pytest.raises(error, match=message):
+            despeckle(broken)

@@ -4,13 +4,16 @@ from sarcore.ops.despeckle import despeckle
 from sarcore.ops.histogram import soft_histogram
 from sarcore.ops.histogram_loss import histogram_loss
 from sarcore.ops.joint_histogram import joint_histogram, mutual_information
+from sarcore.ops.looks import enl, multilook
 from sarcore.ops.point_spread import point_spread
 from sarcore.ops.speckle import speckle, speckle_field
 
 __all__ = [
     "despeckle",
+    "enl",
     "histogram_loss",
     "joint_histogram",
+    "multilook",
     "mutual_information",
     "point_spread",
     "soft_histogram",
