@@ -134,12 +134,9 @@ void window_sums(const double* in, int n, int window, double* scratch, double* o
         levels[top + 1] = next;
     }
     const double* terms[5];
-    int count = 0, offset = 0;
-    for (int k = top; k >= 0; --k)
-        if (window >> k & 1) {
-            terms[count++] = levels[k] + offset;
-            offset += 1 << k;
-        }
+    int count = 0;
+    for (int k = 0; k <= top; ++k)
+        if (window >> k & 1) terms[count++] = levels[k] + digit_offset(window, k);
     add_rows(terms, count, n, out);
 }
 

@@ -30,12 +30,8 @@ class RowSums {
     void sum(int64_t newest, double* out) {
         const double* terms[5];
         int count = 0;
-        int64_t start = newest - window_ + 1;
-        for (int level = levels_ - 1; level >= 0; --level)
-            if (window_ >> level & 1) {
-                terms[count++] = row(level, start);
-                start += 1 << level;
-            }
+        for (int level = 0; level < levels_; ++level)
+            if (window_ >> level & 1) terms[count++] = row(level, newest - window_ + 1 + digit_offset(window_, level));
         add_rows(terms, count, static_cast<int>(length_), out);
     }
 

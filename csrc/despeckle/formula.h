@@ -4,9 +4,10 @@
 //
 // Everything is computed on intensities, in double: the squares of float32 intensities keep their digits, and the
 // difference in v loses none that speckle needs (v / m^2 is 1 / looks). Window sums are built from sums over 2, 4, 8,
-// .. neighbours, s2[i] = s1[i] + s1[i + 1], s4[i] = s2[i] + s2[i + 2], .., added for the binary digits of the window
-// from the highest to the lowest, first along x, then along y. This order depends on nothing but the window: a tile
-// has the bits of the whole image, and CUDA those of the CPU.
+// .. neighbours, s2[i] = s1[i] + s1[i + 1], s4[i] = s2[i] + s2[i + 2], ..: the window is cut into such pieces by its
+// binary digits, the longest piece first, and the pieces are added from the shortest to the longest, first along x,
+// then along y. This order depends on nothing but the window: a tile has the bits of the whole image, and CUDA those
+// of the CPU.
 #pragma once
 
 #include "common/exact_math.h"
@@ -31,6 +32,9 @@ struct Filter {
 struct Planes {
     int64_t count, height, width;  // images of height x width
 };
+
+// Where the piece of 2^k pixels begins in a window that has it.
+SARCORE_HD int digit_offset(int window, int k) { return window >> (k + 1) << (k + 1); }
 
 // The index of the pixel that stands at i in -n < i < 2 n - 1: reflection that does not repeat the edge.
 template <typename I>
