@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from sarcore.ops import despeckle
+from sarcore.ops import despeckle, enl
 from sarcore.ops.despeckle import DIFFERENTIABLE, METHODS
 
 from . import despeckle_oracle as oracle
+from .golden_values import compare_with_golden
 
 every_method = pytest.mark.parametrize("method", METHODS)
 
@@ -231,3 +232,29 @@ def test_bad_input_is_refused():
     ):
         with pytest.raises(error, match=message):
             despeckle(broken)
+
+
+def test_golden_values(device):
+    """The same bits on every machine and device: inputs from sums and products alone."""
+    generator = torch.Generator().manual_seed(7)
+    a, b = torch.rand(2, 1, 1, 8, 9, generator=generator, dtype=torch.float64)
+    mask = torch.rand(1, 1, 8, 9, generator=generator) > 0.2
+    x, decibels = 0.1 + 3 * a * b, 20 * a - 15
+    x[..., 4:] += 2.5
+    results = {}
+
+    def record(name: str, image: torch.Tensor, method: str, m: torch.Tensor | None = None, **options: object) -> None:
+        moved = None if m is None else m.to(device)
+        results[name] = despeckle(image.to(device), method, looks=3.3, mask=moved, **options).cpu()
+
+    for method in METHODS:
+        record(f"{method} float32", x.float(), method)
+        record(f"{method} float16 masked", x.half(), method, mask)
+    record("boxcar bfloat16 db", decibels.bfloat16(), "boxcar", domain="db")
+    record("lee float32 db masked", decibels.float(), "lee", mask, domain="db")
+    record("kuan float64 amplitude", x, "kuan", domain="amplitude")
+    record("frost float64 log masked", a, "frost", mask, domain="log", damping=2.0)
+    record("gamma_map float32 window 5", x.float(), "gamma_map", window=5)
+    record("refined_lee float32 db", decibels.float(), "refined_lee", domain="db")
+    results["enl float32 masked"] = enl(x.float().to(device), 3, mask=mask.to(device)).cpu()
+    compare_with_golden("despeckle", results)

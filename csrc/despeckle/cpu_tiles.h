@@ -10,7 +10,7 @@
 namespace sarcore {
 
 inline constexpr int kBandRows = 128;
-inline constexpr int kStripColumns = 512;
+inline constexpr int kStripColumns = 384;
 
 // The part of one image whose results are written together.
 template <typename T>
