@@ -79,21 +79,30 @@ EDGES = [
 ]
 
 
-def half_window(window: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Lee 1981: the half of a 7 x 7 window that lies on the centre's side of the strongest edge."""
+def half_window(window: np.ndarray, valid: np.ndarray, looks: float) -> np.ndarray:
+    """Lee 1981: the half of a 7 x 7 window that lies on the centre's side of the strongest edge; all where it is flat.
+
+    Flat: the strongest gradient is within 2.5 standard deviations of what speckle gives on the mean of the grid.
+    """
     means = np.zeros((3, 3))
     for i, j in [(1, 1), *np.ndindex(3, 3)]:
         part = np.s_[2 * i : 2 * i + 3, 2 * j : 2 * j + 3]
         means[i, j] = window[part][valid[part]].mean() if valid[part].any() else means[1, 1]
     close = 1e-9 * means.max()  # windows at a border are mirror images: equal up to rounding is equal
     strengths = np.array([abs(float((np.array(mask) * means).sum())) for mask, *_ in EDGES])
+    weights = np.zeros((7, 7))
+    for i, j in np.ndindex(3, 3):
+        weights[2 * i : 2 * i + 3, 2 * j : 2 * j + 3] += (1 - i) / 9
+    deviation = np.sqrt((weights**2).sum()) * means.mean() / np.sqrt(looks)
+    if strengths.max() <= 2.5 * deviation:
+        return np.ones((7, 7), bool)
     _, first, second, half_first, half_second = EDGES[int(np.argmax(strengths >= strengths.max() - close))]
     nearer = abs(means[first] - means[1, 1]) <= abs(means[second] - means[1, 1]) + close
     return half_first if nearer else half_second
 
 
 def refined_lee(x: float, window: np.ndarray, valid: np.ndarray, looks: float) -> float:
-    m, v = moments(window, valid & half_window(window, valid))
+    m, v = moments(window, valid & half_window(window, valid, looks))
     if v == 0:
         return m
     b = max(0.0, (v - m**2 / looks) / ((1 + 1 / looks) * v))

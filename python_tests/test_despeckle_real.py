@@ -30,7 +30,7 @@ SINGLE_LOOK_LIMITS = {
     "kuan": (1.0, 4.0),
     "frost": (1.0, 8.5),
     "gamma_map": (5.0, 2.0),
-    "refined_lee": (1.5, 3.0),
+    "refined_lee": (1.0, 4.0),
 }
 
 

@@ -65,14 +65,16 @@ bool refined_tile(const Tile<T>& tile, const Filter& filter, std::vector<double>
     constexpr int kinds = counted ? 3 : 2;
     const int columns = tile.columns;
     const int64_t pitch = (columns + 13) / 8 * 8, length = kinds * pitch;
-    scratch.resize(static_cast<size_t>((1 + 7 * 7 + 5 + 3 + 1) * length + pitch + columns));
+    scratch.resize(static_cast<size_t>((1 + 7 * 7 + 5 + 3 + 1) * length + 2 * pitch + columns));
     double* const input = scratch.data();
     double* const run_memory = input + length;
     double* const nine_memory = run_memory + 49 * length;
     double* const three_memory = nine_memory + 5 * length;
     double* const totals = three_memory + 3 * length;
     double* const result = totals + length;
-    auto* const half = reinterpret_cast<int32_t*>(result + pitch);
+    double* const pixels = result + pitch;
+    auto* const half = reinterpret_cast<int32_t*>(pixels + pitch);
+    const double cu = exact_sqrt(1.0 / filter.looks);
     const int64_t valid_at = counted ? (kinds - 1) * pitch : 0;
     const auto runs = [&](int64_t row) { return run_memory + row % 7 * 7 * length; };
     const auto threes = [&](int64_t row) { return three_memory + row % 3 * length; };
@@ -88,14 +90,15 @@ bool refined_tile(const Tile<T>& tile, const Filter& filter, std::vector<double>
         if (t < 6) continue;
         const double* means[3] = {nines(t - 6), nines(t - 4), nines(t - 2)};
         const double* counts[3] = {means[0] + valid_at, means[1] + valid_at, means[2] + valid_at};
-        choose_halves(means, counted ? counts : nullptr, columns, half);
+        choose_halves(means, counted ? counts : nullptr, columns, cu, half);
         for (int kind = 0; kind < kinds; ++kind) {
             const double* rows[7];
             for (int q = 0; q < 7; ++q) rows[q] = runs(t - 6 + q) + kind * pitch;
             sum_halves(rows, length, half, columns, totals + kind * pitch);
         }
+        if (!counted) part_pixels(half, columns, pixels);
         const double* centre = runs(t - 3) + 3;
-        filter_row(totals, totals + pitch, counted ? totals + valid_at : nullptr, centre, columns, filter, result);
+        filter_row(totals, totals + pitch, counted ? totals + valid_at : pixels, centre, columns, filter, result);
         tile.template write<counted>(tile.y0 + t - 6, filter.domain, true, result, centre + valid_at);
     }
     return true;

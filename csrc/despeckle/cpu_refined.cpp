@@ -1,6 +1,6 @@
-// Lee's refined filter on the CPU. All eight halves of every window are summed, from sums of runs along x, and the one
-// that belongs to the pixel is kept: about 100 additions per pixel in vector registers, where a gather of 28 pixels
-// and their squares would take longer.
+// Lee's refined filter on the CPU. All eight halves of every window, and the whole, are summed, from sums of runs along
+// x, and the one that belongs to the pixel is kept: about 120 additions per pixel in vector registers, where a gather
+// of 28 pixels and their squares would take longer.
 #include "despeckle/cpu_refined.h"
 
 #include "common/parallel.h"
@@ -10,7 +10,7 @@ namespace sarcore {
 namespace {
 
 template <bool counted>
-SARCORE_HD void choose_loop(const double* const* rows, const double* const* counts, int columns,
+SARCORE_HD void choose_loop(const double* const* rows, const double* const* counts, int columns, double cu,
                             int32_t* __restrict half) {
     const double *r0 = rows[0], *r1 = rows[1], *r2 = rows[2];
     const double *c0 = counted ? counts[0] : r0, *c1 = counted ? counts[1] : r1, *c2 = counted ? counts[2] : r2;
@@ -25,7 +25,7 @@ SARCORE_HD void choose_loop(const double* const* rows, const double* const* coun
                              mean_of_nine<counted>(r2[i], c2[i], centre),
                              mean_of_nine<counted>(r2[i + 2], c2[i + 2], centre),
                              mean_of_nine<counted>(r2[i + 4], c2[i + 4], centre)};
-        half[i] = half_of(m);
+        half[i] = half_of(m, cu);
     }
 }
 
@@ -53,9 +53,9 @@ SARCORE_MULTIVERSION void add_three(const double* a, const double* b, const doub
     for (int i = 0; i < n; ++i) out[i] = (a[i] + c[i]) + b[i];
 }
 
-SARCORE_MULTIVERSION void choose_halves(const double* const* rows, const double* const* counts, int columns,
+SARCORE_MULTIVERSION void choose_halves(const double* const* rows, const double* const* counts, int columns, double cu,
                                         int32_t* half) {
-    counts ? choose_loop<true>(rows, counts, columns, half) : choose_loop<false>(rows, rows, columns, half);
+    counts ? choose_loop<true>(rows, counts, columns, cu, half) : choose_loop<false>(rows, rows, columns, cu, half);
 }
 
 SARCORE_MULTIVERSION static void sum_half(const double* const* rows, int count, const int32_t* half, int32_t wanted,
@@ -64,7 +64,7 @@ SARCORE_MULTIVERSION static void sum_half(const double* const* rows, int count, 
 }
 
 void sum_halves(const double* const* runs, int64_t pitch, const int32_t* half, int columns, double* out) {
-    for (int h = 0; h < kHalves; ++h) {
+    for (int h = 0; h < kParts; ++h) {
         const double* rows[7];
         int count = 0;
         for (int q = 0; q < 7; ++q) {
@@ -73,6 +73,10 @@ void sum_halves(const double* const* runs, int64_t pitch, const int32_t* half, i
         }
         sum_half(rows, count, half, h, columns, out);
     }
+}
+
+SARCORE_MULTIVERSION void part_pixels(const int32_t* half, int columns, double* out) {
+    for (int i = 0; i < columns; ++i) out[i] = half[i] == kHalves ? kWindowPixels : kHalfPixels;
 }
 
 }  // namespace sarcore

@@ -50,6 +50,7 @@ __global__ void __launch_bounds__(kTileThreads)
     const int lane = static_cast<int>(threadIdx.x) & 31, warp = static_cast<int>(threadIdx.x) / 32;
     for (int64_t index = blockIdx.x; index < tiles; index += gridDim.x) {
         const CudaTile<T> tile(x, mask, out, planes, index);
+        const double cu = exact_sqrt(1.0 / filter.looks);
         bool complete = true;
         for (int i = static_cast<int>(threadIdx.x); i < kSide * kSide; i += kTileThreads) {
             bool valid = false;
@@ -81,7 +82,7 @@ __global__ void __launch_bounds__(kTileThreads)
 #pragma unroll
             for (int p = 0; p < 9; ++p) means[p] = p == 4 ? centre : mean(p, centre);
             const int corner = row * kSide + lane, middle = corner + kBorder * kSide + kBorder;
-            const HalfSums sums = half_sums(values + corner, flags + corner, half_of(means));
+            const HalfSums sums = half_sums(values + corner, flags + corner, half_of(means, cu));
             const double inverse = 1.0 / (sums.count > 0 ? sums.count : 1), m = sums.sum * inverse;
             const double v = variance_of(m, sums.squares, inverse);
             tile.store(y, column, filter.domain, true, flags[middle] != 0,

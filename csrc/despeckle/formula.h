@@ -25,8 +25,7 @@ struct Filter {
     int window;
     double looks, damping;
     SARCORE_HD int radius() const { return window / 2; }
-    // Pixels behind the mean and the variance: Lee's refined filter takes half of the window.
-    SARCORE_HD int pixels() const { return method == Method::refined_lee ? 28 : window * window; }
+    SARCORE_HD int pixels() const { return window * window; }
 };
 
 struct Planes {
