@@ -16,6 +16,7 @@ void bind_despeckle(py::module_& m);
 void bind_histogram(py::module_& m);
 void bind_histogram_loss(py::module_& m);
 void bind_joint_histogram(py::module_& m);
+void bind_radiometry(py::module_& m);
 void bind_speckle(py::module_& m);
 
 namespace {
@@ -71,5 +72,6 @@ PYBIND11_MODULE(_core, m) {
     sarcore::bind_histogram(m);
     sarcore::bind_histogram_loss(m);
     sarcore::bind_joint_histogram(m);
+    sarcore::bind_radiometry(m);
     sarcore::bind_speckle(m);
 }

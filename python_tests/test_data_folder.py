@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from sarcore.data import PatchFolder, Radiometry, Split, check_leakage, read_image, split_by_scene, write_image
+from sarcore import Radiometry
+from sarcore.data import PatchFolder, Split, check_leakage, read_image, split_by_scene, write_image
 from sarcore.errors import DataError
+from sarcore.ops import encode
 
 
 def fill(root: Path, names: list[str], *, shape: tuple[int, ...] = (6, 8), dtype: str = "uint8", seed: int = 0) -> Path:
@@ -51,7 +53,7 @@ def test_arrays_match_items(tmp_path: Path) -> None:
     assert patches.dtype == torch.uint8
     assert torch.equal(labels, folder.labels)
     items = torch.stack([folder[i][0] for i in range(len(folder))])
-    assert torch.equal(folder.radiometry.encode(patches), items)
+    assert torch.equal(encode(patches, folder.radiometry), items)
 
 
 def test_subset_and_of_class_keep_the_label_numbers(tmp_path: Path) -> None:
@@ -175,7 +177,7 @@ def test_default_limits_are_percentiles_of_the_whole_set(tmp_path: Path, dtype: 
     assert folder.radiometry.high == pytest.approx(high, rel=1e-4)
     patches, _ = folder.arrays()
     assert patches.dtype == memory
-    assert torch.equal(folder.radiometry.encode(patches)[2], folder[2][0])
+    assert torch.equal(encode(patches, folder.radiometry)[2], folder[2][0])
 
 
 def test_declared_radiometry_wins_and_constant_data_ask_for_it(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""sarcore.data.images, radiometry and tiles."""
+"""sarcore.data.images and tiles."""
 
 import os
 from pathlib import Path
@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sarcore.data import Radiometry, read_image, tile_scene, write_image
+from sarcore.data import read_image, tile_scene, write_image
 from sarcore.data.images import read_header
 from sarcore.errors import DataError
 
@@ -120,46 +119,6 @@ def test_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
         write_image(path, np.zeros((3, 3)))
     assert [p.name for p in tmp_path.iterdir()] == ["a.npy"]
     assert read_image(path).min() == 1
-
-
-@settings(deadline=None)
-@given(st.floats(-1e3, 1e3), st.floats(0.1, 1e3), st.lists(st.floats(0, 1, width=32), min_size=1, max_size=20))
-def test_decode_then_encode_returns(low: float, span: float, values: list[float]) -> None:
-    radiometry = Radiometry("db", low, low + span)
-    unit = torch.tensor(values, dtype=torch.float32)
-    tolerance = 1e-6 + 4e-7 * (abs(low) + span) / span
-    torch.testing.assert_close(radiometry.encode(radiometry.decode(unit)), unit, atol=tolerance, rtol=0)
-
-
-def test_encode_of_arrays_and_tensors_agrees_and_clips() -> None:
-    radiometry = Radiometry("intensity", 10.0, 60.0)
-    values = RNG.uniform(-100, 200, (3, 5)).astype(np.float32)
-    expected = np.clip((values.astype(np.float64) - 10) / 50, 0, 1)
-    encoded = radiometry.encode(values)
-    assert encoded.dtype == np.float32
-    np.testing.assert_allclose(encoded, expected, atol=1e-6)
-    np.testing.assert_array_equal(radiometry.encode(torch.from_numpy(values)).numpy(), encoded)
-
-
-def test_encode_leaves_its_input_alone() -> None:
-    tensor = torch.tensor([-1.0, 0.5, 2.0])
-    Radiometry("digital", 0.0, 1.0).encode(tensor)
-    assert tensor.tolist() == [-1.0, 0.5, 2.0]
-
-
-def test_radiometry_checks_and_dict() -> None:
-    for unit, low, high, message in [
-        ("dB", 0, 1, "unknown"),
-        ("db", 1, 1, "low < high"),
-        ("db", 2, 1, "low < high"),
-        ("db", float("nan"), 1, "finite"),
-    ]:
-        with pytest.raises(ValueError, match=message):
-            Radiometry(unit, low, high)
-    original = Radiometry("amplitude", 0.0, 1.25)
-    assert Radiometry.from_dict(original.to_dict()) == original
-    with pytest.raises(ValueError, match="missing: low"):
-        Radiometry.from_dict({"unit": "db", "high": 1.0})
 
 
 @settings(deadline=None)

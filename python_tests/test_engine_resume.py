@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch.utils.data import Dataset, TensorDataset
 
+from sarcore import Radiometry
 from sarcore.engine import FitResult, Interrupted, fit, read_checkpoint
 from sarcore.errors import CheckpointError, SarcoreError
+from sarcore.ops import encode
 
 from .engine_pair import Pair, config, data, rows
 
@@ -138,19 +140,14 @@ class Items(Dataset):
         return self.images[i], int(self.labels[i])
 
 
-class Radiometry:
-    def encode(self, x):
-        return x.float() / 255
-
-
 class Arrays(Items):
     """A data set that holds 8-bit images, with the declared limits to encode them by."""
 
     def __init__(self) -> None:
         super().__init__()
         self.native = (self.images * 255).round().to(torch.uint8)
-        self.images = Radiometry().encode(self.native)
-        self.radiometry = Radiometry()
+        self.radiometry = Radiometry("digital", 0, 255)
+        self.images = encode(self.native, self.radiometry)
 
     def arrays(self):
         return self.native, self.labels

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sarcore.data import Radiometry
+from sarcore import Radiometry
 from sarcore.experiments import quality, summary
 from sarcore.experiments.patches import PatchTensor, scenario_size, scenario_view, upsample
 

@@ -106,3 +106,46 @@ def speckle(
     threads: int,
 ) -> bool: ...
 def philox(counter: list[int], key: list[int]) -> list[int]: ...
+def encode(
+    x: Tensor,
+    out: Tensor,
+    unit: str,
+    scale: str,
+    low: float,
+    high: float,
+    reserve: bool,
+    nodata: float | None,
+    threads: int,
+) -> None: ...
+def encode_backward(
+    gradient: Tensor,
+    x: Tensor,
+    out: Tensor,
+    unit: str,
+    scale: str,
+    low: float,
+    high: float,
+    nodata: float | None,
+    threads: int,
+) -> None: ...
+def decode(
+    q: Tensor,
+    out: Tensor,
+    unit: str,
+    scale: str,
+    low: float,
+    high: float,
+    reserve: bool,
+    nodata: float | None,
+    threads: int,
+) -> None: ...
+def decode_backward(
+    gradient: Tensor,
+    q: Tensor,
+    out: Tensor,
+    unit: str,
+    scale: str,
+    low: float,
+    high: float,
+    threads: int,
+) -> None: ...

@@ -2,7 +2,6 @@
 
 from sarcore.data.folder import PatchFolder
 from sarcore.data.images import IMAGE_SUFFIXES, read_image, write_image
-from sarcore.data.radiometry import Radiometry
 from sarcore.data.raster import Raster, read_raster, write_raster
 from sarcore.data.simulator import (
     SIMULATED_CLASSES,
@@ -19,7 +18,6 @@ __all__ = [
     "SIMULATED_CLASSES",
     "SIMULATED_RADIOMETRY",
     "PatchFolder",
-    "Radiometry",
     "Raster",
     "Split",
     "check_leakage",

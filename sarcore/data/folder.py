@@ -15,8 +15,8 @@ from torch.utils.data import Dataset
 
 from sarcore.data.images import ImageHeader, read_header, read_image
 from sarcore.data.manifest import Entry, list_patches
-from sarcore.data.radiometry import Radiometry
 from sarcore.errors import DataError
+from sarcore.ops import Radiometry, encode
 
 _LIMIT_SAMPLE = 256  # files read for the percentiles of a set that is not 8 bit
 _LIMIT_PERCENTILES = (0.5, 99.5)
@@ -58,6 +58,11 @@ class PatchFolder(Dataset[tuple[torch.Tensor, int]]):
         Only file headers are read. Raises DataError for a missing or empty folder, no class sub-folder, a class with
         one image, patches that differ in size, channels or dtype, and unreadable files.
         """
+        if radiometry is not None and radiometry.out != "float32":
+            raise ValueError(
+                f"radiometry must have out='float32', the type of the items, got {radiometry.out!r}; use "
+                "dataclasses.replace(radiometry, out='float32')"
+            )
         root = Path(root)
         entries = list_patches(root, Path(manifest) if manifest is not None else None)
         classes = sorted({entry.class_name for entry in entries})
@@ -82,7 +87,7 @@ class PatchFolder(Dataset[tuple[torch.Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
         """Patch and label; raises DataError with the path when the file is corrupt or holds NaN or infinity."""
-        image = self.radiometry.encode(torch.from_numpy(self._native(index)))
+        image = encode(torch.from_numpy(self._native(index)), self.radiometry)
         return image, int(self.labels[index])
 
     def subset(self, indices: Sequence[int]) -> PatchFolder:
@@ -109,7 +114,7 @@ class PatchFolder(Dataset[tuple[torch.Tensor, int]]):
     def arrays(self) -> tuple[torch.Tensor, torch.Tensor]:
         """All patches in memory: (N, C, H, W) uint8, uint16 or float32 in NATIVE units, and the labels (N,).
 
-        ``folder.radiometry.encode(patches)`` gives what the items give; one byte a pixel keeps small sets in memory.
+        ``encode(patches, folder.radiometry)`` gives what the items give; one byte a pixel keeps small sets in memory.
         """
         out = np.empty((len(self), *self.shape), dtype=_memory_dtype(self.dtype))
         for i in range(len(self)):

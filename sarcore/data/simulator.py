@@ -7,6 +7,7 @@ change its random streams between versions.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -16,14 +17,15 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from sarcore.data.images import write_bytes, write_image
-from sarcore.data.radiometry import Radiometry
 from sarcore.data.scene_built import industrial, settlement, transport
 from sarcore.data.scene_open import agriculture, bare, forest, water
 from sarcore.data.scene_radar import Ground, project
 from sarcore.data.tiles import tile_scene
 from sarcore.errors import DataError
+from sarcore.ops import Radiometry, encode
 
 _DRAW: dict[str, Callable[[int, np.random.Generator], Ground]] = {
     "settlement": settlement,
@@ -139,8 +141,8 @@ def _write_patches(
     folder: Path, class_name: str, scene_name: str, intensity: npt.NDArray[np.float32], size: int
 ) -> list[str]:
     (folder / class_name).mkdir(exist_ok=True)
-    unit = SIMULATED_RADIOMETRY.encode(np.sqrt(intensity))
-    patches, positions = tile_scene(np.rint(unit * 255).astype(np.uint8)[np.newaxis], size)
+    codes = encode(torch.from_numpy(np.sqrt(intensity)), dataclasses.replace(SIMULATED_RADIOMETRY, out="uint8"))
+    patches, positions = tile_scene(codes.numpy()[np.newaxis], size)
     lines = []
     for patch, (row, col) in zip(patches, positions // size, strict=True):
         name = f"{class_name}/{scene_name}_{row}_{col}.png"

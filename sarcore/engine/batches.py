@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate
 
 from sarcore.errors import DataError
+from sarcore.ops import encode
 
 MEMORY_LIMIT = 2 << 30  # bytes of float32 images above which a set is read item by item instead of held in memory
 
@@ -121,8 +122,8 @@ def _fetcher(dataset: Dataset[Any], length: int, to_device: Callable[[Any], Any]
         shape = dataset[0][0].shape
         if 4 * length * math.prod(shape) <= MEMORY_LIMIT:
             images, labels = dataset.arrays()
-            encode = dataset.radiometry.encode
-            return lambda indices: (encode(to_device(images[indices])), to_device(labels[indices]))
+            limits = dataset.radiometry
+            return lambda indices: (encode(to_device(images[indices]), limits), to_device(labels[indices]))
     return lambda indices: to_device(default_collate([dataset[i] for i in indices.tolist()]))
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch.utils.data import ConcatDataset, Dataset
 
-from sarcore.data import PatchFolder, Radiometry, Split, check_leakage, split_by_scene, write_image
+from sarcore.data import PatchFolder, Split, check_leakage, split_by_scene, write_image
 from sarcore.engine import image_grid, write_json
 from sarcore.errors import DataError
 from sarcore.experiments import quality
@@ -37,6 +37,7 @@ from sarcore.experiments.progress import Progress
 from sarcore.experiments.runs import RESULTS_FILE, open_run, read_json
 from sarcore.experiments.summary import headline, summarise
 from sarcore.models import check_depth
+from sarcore.ops import Radiometry
 
 ARMS = ("baseline", "augmented")
 GENERATED = Radiometry("digital", 0.0, 255.0)  # generated patches are kept as 8 bit of the encoded range

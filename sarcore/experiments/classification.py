@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sarcore.data import PatchFolder, Radiometry, Split, check_leakage, split_by_scene
+from sarcore.data import PatchFolder, Split, check_leakage, split_by_scene
 from sarcore.data.split import PARTS
 from sarcore.engine import FitConfig, fit, load_weights, write_json
 from sarcore.errors import CheckpointError, DataError
@@ -28,6 +28,7 @@ from sarcore.metrics.classification import (
     per_class_recall,
 )
 from sarcore.models import Classifier, ClassifierConfig, check_depth, load_backbone
+from sarcore.ops import Radiometry, encode
 
 
 @dataclass(frozen=True)
@@ -134,8 +135,8 @@ def predict(model: Classifier, patches: PatchTensor, *, batch: int = 32) -> np.n
     """Predicted class index of every patch, shape (N,)."""
     model.eval()
     device = next(model.parameters()).device
-    encode = patches.radiometry.encode
-    found = [model.predict(encode(images.to(device))).argmax(dim=1).cpu() for images in patches.images.split(batch)]
+    batches = (encode(images.to(device), patches.radiometry) for images in patches.images.split(batch))
+    found = [model.predict(images).argmax(dim=1).cpu() for images in batches]
     return torch.cat(found).numpy() if found else np.zeros(0, dtype=np.int64)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from sarcore.data import Radiometry
+from sarcore.ops import Radiometry, encode
 
 Scenario = Literal["simple", "intermediate", "hard"]
 Filter = Literal["nearest", "bilinear", "bicubic"]
@@ -37,14 +37,14 @@ class PatchTensor(Dataset[tuple[Tensor, int]]):
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image = self.radiometry.encode(self.images[index])
+        image = encode(self.images[index], self.radiometry)
         if self.scenario is not None:
             image = scenario_view(image[None], self.scenario)[0]
         return image, int(self.labels[index])
 
     def encoded(self) -> Tensor:
         """All patches as float32 (N,C,H,W) in [0, 1], without the scenario."""
-        return self.radiometry.encode(self.images)
+        return encode(self.images, self.radiometry)
 
 
 def scenario_size(size: int, scenario: Scenario) -> int:

@@ -1,17 +1,23 @@
 """The operators of sarcore, each registered as torch.ops.sarcore.<name>."""
 
 from sarcore.ops.despeckle import despeckle
+from sarcore.ops.encode import decode, encode, intensity
 from sarcore.ops.histogram import soft_histogram
 from sarcore.ops.histogram_loss import histogram_loss
 from sarcore.ops.joint_histogram import joint_histogram, mutual_information
 from sarcore.ops.looks import enl, multilook
 from sarcore.ops.point_spread import point_spread
+from sarcore.ops.radiometry import Radiometry
 from sarcore.ops.speckle import speckle, speckle_field
 
 __all__ = [
+    "Radiometry",
+    "decode",
     "despeckle",
+    "encode",
     "enl",
     "histogram_loss",
+    "intensity",
     "joint_histogram",
     "multilook",
     "mutual_information",
