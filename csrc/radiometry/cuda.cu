@@ -14,7 +14,6 @@ namespace sarcore {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kItems = 4;
 
 template <typename T, int lanes>
 struct alignas(sizeof(T) * lanes) Lanes {
@@ -26,21 +25,13 @@ constexpr int lanes_of() {
     return 16 / static_cast<int>(std::max({sizeof(T)...}));
 }
 
-// Calls body(i, lane<n>) for all elements: n neighbours at once where everything is aligned, else one.
+// Calls body(i, count): `lanes` neighbours at once where everything is aligned, and the rest one by one.
 template <int lanes, typename Body>
-__device__ __forceinline__ void stream(int64_t n, const Body& body) {
-    const int64_t tile = int64_t{kThreads} * kItems, packs = n / lanes;
-    for (int64_t first = blockIdx.x * tile; first < packs; first += gridDim.x * tile) {
-#pragma unroll
-        for (int item = 0; item < kItems; ++item) {
-            const int64_t pack = first + item * kThreads + threadIdx.x;
-            if (pack < packs) body(pack * lanes, std::integral_constant<int, lanes>{});
-        }
-    }
-    if constexpr (lanes > 1) {
-        if (blockIdx.x != 0) return;
-        for (int64_t i = packs * lanes + threadIdx.x; i < n; i += kThreads) body(i, std::integral_constant<int, 1>{});
-    }
+__device__ __forceinline__ void stream(int64_t n, bool aligned, const Body& body) {
+    const int64_t packs = aligned ? n / lanes : 0, stride = int64_t{gridDim.x} * kThreads;
+    const int64_t own = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+    for (int64_t pack = own; pack < packs; pack += stride) body(pack * lanes, std::integral_constant<int, lanes>{});
+    for (int64_t i = packs * lanes + own; i < n; i += stride) body(i, std::integral_constant<int, 1>{});
 }
 
 template <int lanes, typename T>
@@ -54,9 +45,9 @@ __device__ __forceinline__ void store(T* __restrict__ out, int64_t i, const Lane
 
 template <int lanes, typename T, typename Out, typename F>
 __global__ void __launch_bounds__(kThreads)
-    encode_kernel(const T* __restrict__ x, int64_t n, Mapping<F> m, Out* __restrict__ out) {
+    encode_kernel(const T* __restrict__ x, int64_t n, Mapping<F> m, bool aligned, Out* __restrict__ out) {
     with_curve(m.curve, [&](auto curve) {
-        stream<lanes>(n, [&](int64_t i, auto count) {
+        stream<lanes>(n, aligned, [&](int64_t i, auto count) {
             const auto in = load<count.value>(x, i);
             Lanes<Out, count.value> result;
 #pragma unroll
@@ -70,9 +61,9 @@ __global__ void __launch_bounds__(kThreads)
 template <int lanes, typename T, typename G, typename F>
 __global__ void __launch_bounds__(kThreads)
     encode_backward_kernel(const G* __restrict__ gradient, const T* __restrict__ x, int64_t n, Mapping<F> m,
-                           T* __restrict__ out) {
+                           bool aligned, T* __restrict__ out) {
     with_curve(m.curve, [&](auto curve) {
-        stream<lanes>(n, [&](int64_t i, auto count) {
+        stream<lanes>(n, aligned, [&](int64_t i, auto count) {
             const auto in = load<count.value>(x, i);
             const auto upstream = load<count.value>(gradient, i);
             Lanes<T, count.value> result;
@@ -88,9 +79,9 @@ __global__ void __launch_bounds__(kThreads)
 
 template <int lanes, typename Q, typename F>
 __global__ void __launch_bounds__(kThreads)
-    decode_kernel(const Q* __restrict__ q, int64_t n, Mapping<F> m, F* __restrict__ out) {
+    decode_kernel(const Q* __restrict__ q, int64_t n, Mapping<F> m, bool aligned, F* __restrict__ out) {
     with_curve(m.curve, [&](auto curve) {
-        stream<lanes>(n, [&](int64_t i, auto count) {
+        stream<lanes>(n, aligned, [&](int64_t i, auto count) {
             const auto in = load<count.value>(q, i);
             Lanes<F, count.value> result;
 #pragma unroll
@@ -104,9 +95,9 @@ __global__ void __launch_bounds__(kThreads)
 template <int lanes, typename Q, typename F>
 __global__ void __launch_bounds__(kThreads)
     decode_backward_kernel(const F* __restrict__ gradient, const Q* __restrict__ q, int64_t n, Mapping<F> m,
-                           Q* __restrict__ out) {
+                           bool aligned, Q* __restrict__ out) {
     with_curve(m.curve, [&](auto curve) {
-        stream<lanes>(n, [&](int64_t i, auto count) {
+        stream<lanes>(n, aligned, [&](int64_t i, auto count) {
             const auto in = load<count.value>(q, i);
             const auto upstream = load<count.value>(gradient, i);
             Lanes<Q, count.value> result;
@@ -120,14 +111,11 @@ __global__ void __launch_bounds__(kThreads)
     });
 }
 
-unsigned blocks_for(int64_t n, int lanes) {
-    const int64_t tile = int64_t{kThreads} * kItems * lanes;
-    return grid_for((n + tile - 1) / tile);
-}
+unsigned blocks_for(int64_t n, int lanes) { return grid_for((n / lanes + kThreads) / kThreads); }
 
 }  // namespace
 
-// ------ launchers: every lane of an unaligned tensor goes alone
+// ------ launchers
 
 template <typename T, typename Out>
 void encode_cuda(const T* x, int64_t n, const Radiometry& radiometry, Out* out, int device, void* stream) {
@@ -137,11 +125,8 @@ void encode_cuda(const T* x, int64_t n, const Radiometry& radiometry, Out* out, 
     const auto m = encoding<F, T>(radiometry);
     const auto s = static_cast<cudaStream_t>(stream);
     constexpr int lanes = lanes_of<T, Out>();
-    if (aligned16(x) && aligned16(out)) {
-        encode_kernel<lanes><<<blocks_for(n, lanes), kThreads, 0, s>>>(x, n, m, out);
-    } else {
-        encode_kernel<1><<<blocks_for(n, 1), kThreads, 0, s>>>(x, n, m, out);
-    }
+    const bool aligned = aligned16(x) && aligned16(out);
+    encode_kernel<lanes><<<blocks_for(n, aligned ? lanes : 1), kThreads, 0, s>>>(x, n, m, aligned, out);
     cuda_check(cudaGetLastError(), "encode");
 }
 
@@ -154,11 +139,9 @@ void encode_backward_cuda(const G* gradient, const T* x, int64_t n, const Radiom
     const auto m = encoding<F, T>(radiometry);
     const auto s = static_cast<cudaStream_t>(stream);
     constexpr int lanes = lanes_of<T, G>();
-    if (aligned16(x) && aligned16(gradient) && aligned16(out)) {
-        encode_backward_kernel<lanes><<<blocks_for(n, lanes), kThreads, 0, s>>>(gradient, x, n, m, out);
-    } else {
-        encode_backward_kernel<1><<<blocks_for(n, 1), kThreads, 0, s>>>(gradient, x, n, m, out);
-    }
+    const bool aligned = aligned16(x) && aligned16(gradient) && aligned16(out);
+    encode_backward_kernel<lanes>
+        <<<blocks_for(n, aligned ? lanes : 1), kThreads, 0, s>>>(gradient, x, n, m, aligned, out);
     cuda_check(cudaGetLastError(), "encode_backward");
 }
 
@@ -170,11 +153,8 @@ void decode_cuda(const Q* q, int64_t n, const Radiometry& radiometry, compute_t<
     const auto m = decoding<F>(radiometry);
     const auto s = static_cast<cudaStream_t>(stream);
     constexpr int lanes = lanes_of<Q, F>();
-    if (aligned16(q) && aligned16(out)) {
-        decode_kernel<lanes><<<blocks_for(n, lanes), kThreads, 0, s>>>(q, n, m, out);
-    } else {
-        decode_kernel<1><<<blocks_for(n, 1), kThreads, 0, s>>>(q, n, m, out);
-    }
+    const bool aligned = aligned16(q) && aligned16(out);
+    decode_kernel<lanes><<<blocks_for(n, aligned ? lanes : 1), kThreads, 0, s>>>(q, n, m, aligned, out);
     cuda_check(cudaGetLastError(), "decode");
 }
 
@@ -187,11 +167,9 @@ void decode_backward_cuda(const compute_t<Q>* gradient, const Q* q, int64_t n, c
     const auto m = decoding<F>(radiometry);
     const auto s = static_cast<cudaStream_t>(stream);
     constexpr int lanes = lanes_of<Q, F>();
-    if (aligned16(q) && aligned16(gradient) && aligned16(out)) {
-        decode_backward_kernel<lanes><<<blocks_for(n, lanes), kThreads, 0, s>>>(gradient, q, n, m, out);
-    } else {
-        decode_backward_kernel<1><<<blocks_for(n, 1), kThreads, 0, s>>>(gradient, q, n, m, out);
-    }
+    const bool aligned = aligned16(q) && aligned16(gradient) && aligned16(out);
+    decode_backward_kernel<lanes>
+        <<<blocks_for(n, aligned ? lanes : 1), kThreads, 0, s>>>(gradient, q, n, m, aligned, out);
     cuda_check(cudaGetLastError(), "decode_backward");
 }
 

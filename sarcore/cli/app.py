@@ -15,6 +15,7 @@ from sarcore.cli.doctor import doctor
 from sarcore.cli.experiment import augmentation
 from sarcore.cli.filters import despeckle, speckle
 from sarcore.cli.patches import generate, simulate
+from sarcore.cli.radiometry import radiometry
 from sarcore.cli.results import evaluate, report
 from sarcore.cli.train import train_began, train_classifier
 from sarcore.errors import SarcoreError
@@ -36,6 +37,7 @@ def build() -> tyro.extras.SubcommandApp:
     app.command(simulate)
     app.command(speckle)
     app.command(despeckle)
+    app.command(radiometry)
     app.command(train, name="train", help="Train a network: began or classifier.")
     app.command(generate)
     app.command(evaluate)

@@ -2,7 +2,9 @@
 
 from sarcore.data.folder import PatchFolder
 from sarcore.data.images import IMAGE_SUFFIXES, read_image, write_image
+from sarcore.data.limits import percentile_limits, scene_radiometry
 from sarcore.data.raster import Raster, read_raster, write_raster
+from sarcore.data.scene_blocks import open_scene, scene_blocks
 from sarcore.data.simulator import (
     SIMULATED_CLASSES,
     SIMULATED_RADIOMETRY,
@@ -12,6 +14,7 @@ from sarcore.data.simulator import (
 )
 from sarcore.data.split import Split, check_leakage, split_by_scene
 from sarcore.data.tiles import tile_scene
+from sarcore.data.units import UnitGuess, check_unit, detect_unit
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -20,9 +23,16 @@ __all__ = [
     "PatchFolder",
     "Raster",
     "Split",
+    "UnitGuess",
     "check_leakage",
+    "check_unit",
+    "detect_unit",
+    "open_scene",
+    "percentile_limits",
     "read_image",
     "read_raster",
+    "scene_blocks",
+    "scene_radiometry",
     "simulate_reflectivity",
     "simulate_scene",
     "split_by_scene",

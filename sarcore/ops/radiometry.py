@@ -35,7 +35,7 @@ class Radiometry:
     >>> codes = Radiometry("db", -25, 0, nodata=float("nan"), out="uint8")
     >>> q = encode(torch.tensor([-25.0, -10.0, 0.0, float("nan")]), codes)
     >>> q.tolist(), decode(q, codes).tolist()
-    ([1, 153, 255, 0], [-25.0, -10.03937..., 0.0, nan])
+    ([1, 153, 255, 0], [-25.0, -10.0393..., 0.0, nan])
     >>> Radiometry.from_dict({"unit": "digital", "low": 0, "high": 255}).to_dict()
     {'unit': 'digital', 'low': 0.0, 'high': 255.0, 'nodata': None, 'out': 'float32', 'scale': 'digital'}
 
