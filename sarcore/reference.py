@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from sarcore.ops.radiometry import Radiometry
+
 
 def valid_pixels(mask: torch.Tensor | None, *images: torch.Tensor) -> torch.Tensor:
     """Pixels that count: the mask says so and no image is NaN there."""
@@ -104,3 +106,36 @@ def mutual_information(
     tiny = torch.finfo(p.dtype).tiny
     terms = p * (p.clamp_min(tiny) / independent.clamp_min(tiny)).log()
     return terms.sum((2, 3)).mean(1)
+
+
+def _converted(x: torch.Tensor, unit: str, scale: str | None) -> torch.Tensor:
+    """From one unit to another by way of the intensity."""
+    if unit == scale:
+        return x
+    if unit == "complex":
+        power = x.real**2 + x.imag**2
+    else:
+        power = {"intensity": lambda: x, "amplitude": lambda: x**2, "db": lambda: 10 ** (x / 10)}[unit]()
+    return power if scale == "intensity" else power.sqrt() if scale == "amplitude" else 10 * power.log10()
+
+
+def encode(x: torch.Tensor, radiometry: Radiometry) -> torch.Tensor:
+    """`sarcore.ops.encode` of floating or complex x to floating values without a cast and without a refusal.
+
+    >>> encode(torch.tensor([-30.0, -12.5]), Radiometry("db", -25, 0)).tolist()
+    [0.0, 0.5]
+    """
+    s = _converted(x, radiometry.unit, radiometry.scale)
+    t = ((s - radiometry.low) / (radiometry.high - radiometry.low)).clamp(0, 1)
+    return t if radiometry.nodata is None else t.masked_fill(x == radiometry.nodata, float("nan"))
+
+
+def decode(q: torch.Tensor, radiometry: Radiometry) -> torch.Tensor:
+    """`sarcore.ops.decode` of floating q.
+
+    >>> decode(torch.tensor([0.5]), Radiometry("db", -25, 0)).tolist()
+    [-12.5]
+    """
+    s = radiometry.low + q * (radiometry.high - radiometry.low)
+    x = _converted(s, radiometry.scale or "", radiometry.scale if radiometry.unit == "complex" else radiometry.unit)
+    return x if radiometry.nodata is None else x.masked_fill(q.isnan(), radiometry.nodata)

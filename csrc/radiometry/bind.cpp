@@ -49,6 +49,10 @@ void dispatch_input(const TensorView& x, Body&& body) {
 
 // ------ refusals
 
+struct Extremes {
+    double lowest, highest;
+};
+
 template <typename T>
 Extremes extremes(const T* x, int64_t n, double nodata) {
     Extremes found{std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()};

@@ -226,14 +226,20 @@ SARCORE_INSTANCE(Complex64, BFloat16)
 SARCORE_INSTANCE(Complex64, float)
 SARCORE_INSTANCE(Complex64, double)
 #undef SARCORE_INSTANCE
-#define SARCORE_INSTANCE(Q, ...) template Seen decode_cpu<Q>(const Q*, int64_t, const Radiometry&, int, compute_t<Q>*);
-SARCORE_FOR_FLOATING(SARCORE_INSTANCE, )
+#define SARCORE_INSTANCE(Q) template Seen decode_cpu<Q>(const Q*, int64_t, const Radiometry&, int, compute_t<Q>*);
+SARCORE_INSTANCE(Half)
+SARCORE_INSTANCE(BFloat16)
+SARCORE_INSTANCE(float)
+SARCORE_INSTANCE(double)
 SARCORE_INSTANCE(uint8_t)
 SARCORE_INSTANCE(uint16_t)
 #undef SARCORE_INSTANCE
-#define SARCORE_INSTANCE(Q, ...) \
+#define SARCORE_INSTANCE(Q) \
     template void decode_backward_cpu<Q>(const compute_t<Q>*, const Q*, int64_t, const Radiometry&, int, Q*);
-SARCORE_FOR_FLOATING(SARCORE_INSTANCE, )
+SARCORE_INSTANCE(Half)
+SARCORE_INSTANCE(BFloat16)
+SARCORE_INSTANCE(float)
+SARCORE_INSTANCE(double)
 #undef SARCORE_INSTANCE
 
 }  // namespace sarcore

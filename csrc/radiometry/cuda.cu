@@ -1,9 +1,9 @@
 // encode and decode on CUDA.
 //
 // A streaming kernel each: a thread takes `lanes` neighbouring elements, as many as fill 16 bytes on the wider side,
-// with one load and one store, in a grid-stride loop; four such items are in flight per thread. The curve is uniform
-// over the launch, so its branch costs nothing. Nothing is counted and nothing waits: what the CPU refuses becomes NaN.
-// Floor: sizeof(T) + sizeof(Out) bytes per element; the backward passes sizeof(G) + 2 sizeof(T).
+// with one load and one store, in a grid-stride loop. The curve is uniform over the launch, so its branch costs
+// nothing. Nothing is counted and nothing waits: what the CPU refuses becomes NaN. Floor: sizeof(T) + sizeof(Out) bytes
+// per element; the backward passes sizeof(G) + 2 sizeof(T).
 #include "common/cuda.cuh"
 #include "radiometry/kernels.h"
 
@@ -195,15 +195,21 @@ SARCORE_INSTANCE(Complex64, BFloat16)
 SARCORE_INSTANCE(Complex64, float)
 SARCORE_INSTANCE(Complex64, double)
 #undef SARCORE_INSTANCE
-#define SARCORE_INSTANCE(Q, ...) \
+#define SARCORE_INSTANCE(Q) \
     template void decode_cuda<Q>(const Q*, int64_t, const Radiometry&, compute_t<Q>*, int, void*);
-SARCORE_FOR_FLOATING(SARCORE_INSTANCE, )
+SARCORE_INSTANCE(Half)
+SARCORE_INSTANCE(BFloat16)
+SARCORE_INSTANCE(float)
+SARCORE_INSTANCE(double)
 SARCORE_INSTANCE(uint8_t)
 SARCORE_INSTANCE(uint16_t)
 #undef SARCORE_INSTANCE
-#define SARCORE_INSTANCE(Q, ...) \
+#define SARCORE_INSTANCE(Q) \
     template void decode_backward_cuda<Q>(const compute_t<Q>*, const Q*, int64_t, const Radiometry&, Q*, int, void*);
-SARCORE_FOR_FLOATING(SARCORE_INSTANCE, )
+SARCORE_INSTANCE(Half)
+SARCORE_INSTANCE(BFloat16)
+SARCORE_INSTANCE(float)
+SARCORE_INSTANCE(double)
 #undef SARCORE_INSTANCE
 
 }  // namespace sarcore

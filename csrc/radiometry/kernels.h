@@ -17,10 +17,6 @@ struct Seen {
     }
 };
 
-struct Extremes {
-    double lowest, highest;
-};
-
 template <typename T, typename Out>
 Seen encode_cpu(const T* x, int64_t n, const Radiometry& radiometry, int threads, Out* out);
 template <typename T, typename G>
@@ -45,19 +41,19 @@ void decode_backward_cuda(const compute_t<Q>* gradient, const Q* q, int64_t n, c
 }  // namespace sarcore
 
 // The instances of both back ends: every input with every output.
-#define SARCORE_FOR_FLOATING(APPLY, ...) \
-    APPLY(Half, __VA_ARGS__)             \
-    APPLY(BFloat16, __VA_ARGS__)         \
-    APPLY(float, __VA_ARGS__)            \
-    APPLY(double, __VA_ARGS__)
-#define SARCORE_FOR_NARROW_INPUTS(APPLY, ...) \
-    APPLY(Half, __VA_ARGS__)                  \
-    APPLY(BFloat16, __VA_ARGS__)              \
-    APPLY(float, __VA_ARGS__)                 \
-    APPLY(uint8_t, __VA_ARGS__)               \
-    APPLY(uint16_t, __VA_ARGS__)              \
-    APPLY(int16_t, __VA_ARGS__)               \
-    APPLY(Complex64, __VA_ARGS__)
-#define SARCORE_FOR_INPUTS(APPLY, ...)            \
-    SARCORE_FOR_NARROW_INPUTS(APPLY, __VA_ARGS__) \
-    APPLY(double, __VA_ARGS__)
+#define SARCORE_FOR_FLOATING(APPLY, OTHER) \
+    APPLY(Half, OTHER)                     \
+    APPLY(BFloat16, OTHER)                 \
+    APPLY(float, OTHER)                    \
+    APPLY(double, OTHER)
+#define SARCORE_FOR_NARROW_INPUTS(APPLY, OTHER) \
+    APPLY(Half, OTHER)                          \
+    APPLY(BFloat16, OTHER)                      \
+    APPLY(float, OTHER)                         \
+    APPLY(uint8_t, OTHER)                       \
+    APPLY(uint16_t, OTHER)                      \
+    APPLY(int16_t, OTHER)                       \
+    APPLY(Complex64, OTHER)
+#define SARCORE_FOR_INPUTS(APPLY, OTHER)    \
+    SARCORE_FOR_NARROW_INPUTS(APPLY, OTHER) \
+    APPLY(double, OTHER)
