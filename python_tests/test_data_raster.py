@@ -21,7 +21,9 @@ def geotiff(tmp_path):
     pixels[:, :3] = -99.0
     file = tmp_path / "in.tif"
     layout = {"tiled": True, "blockxsize": 32, "blockysize": 16, "compress": "deflate"}
-    with rasterio.open(file, "w", driver="GTiff", height=50, width=70, count=2, dtype="float32", **layout, **GEO) as out:
+    with rasterio.open(
+        file, "w", driver="GTiff", height=50, width=70, count=2, dtype="float32", **layout, **GEO
+    ) as out:
         out.write(pixels)
         out.set_band_description(1, "VV")
         out.update_tags(SENSOR="C-SAR")

@@ -3,6 +3,7 @@
 #include <sstream>
 
 #include "common/checks.h"
+#include "common/pages.h"
 #include "despeckle/kernels.h"
 
 namespace sarcore {
@@ -54,6 +55,7 @@ void despeckle(const TensorView& x, const std::optional<TensorView>& mask, const
     const Planes planes{x.shape[0] * x.shape[1], x.shape[2], x.shape[3]};
     require_cuda_build(x, "x");
     double lowest = 0.0;
+    prefer_huge_pages(out);
     dispatch_floating(x, "x", [&](auto element) {
         using T = decltype(element);
         py::gil_scoped_release nogil;

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "common/checks.h"
+#include "common/pages.h"
 #include "radiometry/kernels.h"
 
 namespace sarcore {
@@ -109,6 +110,7 @@ void encode(const TensorView& x, const TensorView& out, const std::string& unit,
     const Radiometry r = radiometry_of(unit, scale, low, high, reserve, nodata);
     require((x.dtype == DType::c64) == (r.unit == Unit::complex), "x", x, "complex64 for unit 'complex' and only then");
     require_cuda_build(x, "x");
+    prefer_huge_pages(out);
     const int64_t n = x.shape[0];
     dispatch_input(x, [&](auto element) {
         using T = decltype(element);
@@ -139,6 +141,7 @@ void encode_backward(const TensorView& gradient, const TensorView& x, const Tens
     const Radiometry r = radiometry_of(unit, scale, low, high, nodata.has_value(), nodata);
     require((x.dtype == DType::c64) == (r.unit == Unit::complex), "x", x, "complex64 for unit 'complex' and only then");
     require_cuda_build(x, "x");
+    prefer_huge_pages(out);
     const auto launch = [&](auto element) {
         using T = decltype(element);
         dispatch_floating(gradient, "gradient", [&](auto upstream) {
@@ -165,6 +168,7 @@ void decode(const TensorView& q, const TensorView& out, const std::string& unit,
     require_output(out, "out", decoded_dtype(q), q, {q.shape[0]});
     const Radiometry r = radiometry_of(unit, scale, low, high, reserve, nodata);
     require_cuda_build(q, "q");
+    prefer_huge_pages(out);
     const int64_t n = q.shape[0];
     dispatch_real(q, "q", [&](auto element) {
         using Q = decltype(element);
@@ -198,6 +202,7 @@ void decode_backward(const TensorView& gradient, const TensorView& q, const Tens
     require_output(out, "out", q.dtype, q, {q.shape[0]});
     const Radiometry r = radiometry_of(unit, scale, low, high, false, std::nullopt);
     require_cuda_build(q, "q");
+    prefer_huge_pages(out);
     dispatch_floating(q, "q", [&](auto element) {
         using Q = decltype(element);
         using F = compute_t<Q>;

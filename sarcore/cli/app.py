@@ -20,7 +20,7 @@ from sarcore.cli.results import evaluate, report
 from sarcore.cli.train import train_began, train_classifier
 from sarcore.errors import SarcoreError
 
-DESCRIPTION = """SAR images: add and filter speckle; patches: simulate, generate with BEGAN, classify with ResNet, and compare.
+DESCRIPTION = """SAR images: add speckle, filter it, find the unit. Patches: simulate, generate, classify, compare.
 
 Start with `sarcore demo`. Every command takes --debug for the full traceback of an error. A run that was
 interrupted goes on when the same command is given again."""

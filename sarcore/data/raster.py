@@ -1,4 +1,4 @@
-"""One raster with what belongs to it: georeference, no-data value, GDAL's metadata and compression go from file to file."""
+"""A raster and what belongs to it: georeference, no-data value, GDAL's metadata and compression, from file to file."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def read_raster(path: str | Path) -> Raster:
 
 
 def write_raster(path: str | Path, raster: Raster) -> Path:
-    """Write a raster whole or not at all; a TIFF carries the tags, with bands as samples of one page, as GDAL reads them.
+    """Write a raster whole or not at all; a TIFF carries the tags, its bands in one page as GDAL reads them.
 
     PNG and NPY hold no tags: what they lose the caller must say. Raises DataError as `write_image` does.
 
