@@ -12,8 +12,8 @@ except ImportError as error:
     )
     raise ImportError(message) from error
 
-from sarcore import nn, ops
+from sarcore import nn, ops, transforms
 from sarcore.ops import Radiometry
 
 __version__: str = _core.build_info()["version"]
-__all__ = ["Radiometry", "__version__", "nn", "ops"]
+__all__ = ["Radiometry", "__version__", "nn", "ops", "transforms"]
