@@ -159,6 +159,18 @@ def test_began_to_patches_to_wrong_use(data, tmp_path, capsys):
     assert not (tmp_path / "other").exists()
 
 
+def test_a_classifier_trains_with_more_speckle(data, tmp_path, capsys):
+    run = tmp_path / "classifier"
+    small = ["--depth", "18", "--steps", "2", "--batch", "4", "--out", str(run)]
+    assert main(["train", "classifier", str(data), "--augment", "speckle", *small]) == 0
+    meta = json.loads(next(run.glob("checkpoints/*/meta.json")).read_text())
+    assert (meta["config"]["augment"], meta["config"]["scale"]) == ("speckle", "amplitude")
+    assert meta["config"]["limits"] == [meta["radiometry"]["low"], meta["radiometry"]["high"]]
+    assert main(["evaluate", str(run), str(data)]) == 0
+    assert main(["train", "classifier", str(data), "--augment", "rotations", *small]) == 2
+    assert "rotations" in capsys.readouterr().err
+
+
 def test_experiment_ends_with_a_table_and_a_page(data, tmp_path, capsys):
     run = tmp_path / "run"
     arguments = ["experiment", "augmentation", "--data", str(data), "--scenario", "intermediate", "--class", "water"]

@@ -11,6 +11,7 @@ from sarcore.cli import tables
 from sarcore.cli.progress import ConsoleProgress
 from sarcore.experiments.patches import Precision, Scenario
 from sarcore.models.began_config import PresetName
+from sarcore.models.classifier import Augment
 
 
 def train_began(
@@ -61,6 +62,7 @@ def train_classifier(
     batch: int = 32,
     lr: float = 1e-3,
     init: str = "random",
+    augment: Augment = "flips",
     seed: int = 0,
     precision: Precision = "32-true",
     channels_last: bool = False,
@@ -75,13 +77,14 @@ def train_classifier(
         batch: Patches per step.
         lr: Highest learning rate of the schedule.
         init: "random", a file of ImageNet weights (.safetensors or .pth), or a sarcore classifier run.
+        augment: flips: along azimuth and range; speckle: flips, and speckle of 8 to 32 looks more; none.
         seed: Seed of the weights and of every draw.
         precision: Arithmetic of the training.
         channels_last: Keep the weights channels-last.
     """
     from sarcore.experiments import classification
 
-    training = classification.ClassifierTraining(depth, steps, batch, lr, init, seed, precision, channels_last)
+    training = classification.ClassifierTraining(depth, steps, batch, lr, init, seed, precision, channels_last, augment)
     with ConsoleProgress(out) as progress:
         results = classification.train_classifier(data, training, out, progress)
     part = results["test"]

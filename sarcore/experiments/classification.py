@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,7 +28,16 @@ from sarcore.metrics.classification import (
     per_class_recall,
 )
 from sarcore.models import Classifier, ClassifierConfig, check_depth, load_backbone
+from sarcore.models.classifier import Augment
 from sarcore.ops import Radiometry, encode
+
+# Pictures of a radar without a declared unit show amplitudes, as 8-bit quicklooks do.
+_SCALES: dict[str, Literal["intensity", "amplitude", "db"]] = {
+    "digital": "amplitude",
+    "amplitude": "amplitude",
+    "intensity": "intensity",
+    "db": "db",
+}
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,7 @@ class ClassifierTraining:
     seed: int = 0
     precision: Precision = "32-true"
     channels_last: bool = False
+    augment: Augment = "flips"
 
     def __post_init__(self) -> None:
         check_depth(self.depth)  # before anything is written
@@ -71,6 +81,9 @@ def train_on(
         lr=training.lr,
         total_steps=training.steps,
         warmup_steps=min(50, training.steps // 10),
+        augment=training.augment,
+        scale=_SCALES[str(reference.radiometry.scale)],
+        limits=(reference.radiometry.low, reference.radiometry.high),
     )
     torch.manual_seed(training.seed)
     model = Classifier(config, data_mean=float(encoded.mean()), data_std=max(float(encoded.std()), 1e-6))

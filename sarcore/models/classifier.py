@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,9 @@ from torch import Tensor, nn
 
 from sarcore.models.resnet import ResNet
 from sarcore.models.step_counter import StepCounter
+from sarcore.transforms import RandomFlip, RandomSpeckle
+
+Augment: TypeAlias = Literal["none", "flips", "speckle"]
 
 
 @dataclass(frozen=True)
@@ -42,19 +45,34 @@ class ClassifierConfig:
     """Length of the cosine schedule, steps; the rate stays at its end afterwards."""
     warmup_steps: int = 50
     """Steps of linear rise to the peak rate."""
-    flips: bool = True
-    """Flip each patch left-right and up-down with probability 1/2."""
+    augment: Augment = "flips"
+    """flips: each patch along azimuth and along range with probability 1/2; speckle: flips, and more speckle; none."""
+    speckle_looks: tuple[float, float] = (8.0, 32.0)
+    """Looks of the added speckle; patches of 4 looks are left with an equivalent 2.5 to 3.5."""
+    scale: Literal["intensity", "amplitude", "db"] = "amplitude"
+    """What the values of the patches are linear in: where speckle is multiplied, or added in decibels."""
+    limits: tuple[float, float] = (0.0, 1.0)
+    """The values, in that scale, that 0 and 1 of the patches stand for."""
 
     def __post_init__(self) -> None:
-        for name, low in (("channels", 1), ("classes", 2), ("total_steps", 1), ("warmup_steps", 0)):
-            if getattr(self, name) < low:
-                raise ValueError(f"{name} must be at least {low}, {getattr(self, name)} was given.")
+        for name, least in (("channels", 1), ("classes", 2), ("total_steps", 1), ("warmup_steps", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, {getattr(self, name)} was given.")
         if self.optimizer not in ("adamw", "sgd"):
             raise ValueError(f"optimizer must be adamw or sgd, {self.optimizer!r} was given.")
+        if self.augment not in ("none", "flips", "speckle"):
+            raise ValueError(f"augment must be none, flips or speckle, {self.augment!r} was given.")
+        if self.scale not in ("intensity", "amplitude", "db"):
+            raise ValueError(f"scale must be intensity, amplitude or db, {self.scale!r} was given.")
+        low, high = self.limits
+        if not low < high or (self.augment == "speckle" and self.scale != "db" and low < 0):
+            raise ValueError(
+                f"limits must be low < high, and not negative to speckle {self.scale}; {self.limits} was given."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values that JSON can hold."""
-        return {**dataclasses.asdict(self), "head": list(self.head)}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ClassifierConfig:
@@ -64,9 +82,7 @@ class ClassifierConfig:
             raise ValueError(
                 f"ClassifierConfig has no field {', '.join(unknown)}; the settings are of another version."
             )
-        known = dict(values)
-        if "head" in known:
-            known["head"] = tuple(known["head"])
+        known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**known)
 
 
@@ -89,11 +105,31 @@ class Classifier(nn.Module):
         self.config = config
         self.backbone = ResNet(config.depth, channels=config.channels, classes=config.classes, head=config.head)
         self.steps = StepCounter()
+        self.flip = RandomFlip(seed=0)
+        self.speckle = RandomSpeckle(config.speckle_looks, config.scale, seed=0)
         self.register_buffer("mean", torch.tensor(float(data_mean)))
         self.register_buffer("std", torch.tensor(float(data_std)))
 
     def forward(self, images: Tensor) -> Tensor:
         return cast(Tensor, self.backbone((images - self.mean) / self.std))
+
+    @torch.no_grad()
+    def augment(self, images: Tensor) -> Tensor:
+        """Return the images as a training step sees them: flipped and speckled as the settings say.
+
+        Each image is a sample of its own number, drawn from torch's global generator of the images' device, the state
+        of which is in the checkpoints. Speckle acts on the values that the patches stand for. Nothing is clipped:
+        bright pixels may come out above 1, as they would be without the limit of the encoding.
+        """
+        if self.config.augment == "none":
+            return images
+        number = torch.randint(2**32, images.shape[:1], device=images.device)
+        images = self.flip(images, number)
+        if self.config.augment == "flips":
+            return images
+        low, high = self.config.limits
+        native = self.speckle(images * (high - low) + low, number)
+        return cast(Tensor, (native - low) / (high - low))
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
@@ -129,7 +165,7 @@ class Classifier(nn.Module):
         for group in optimizer.param_groups:
             group["lr"] = lr
         optimizer.zero_grad(set_to_none=True)
-        logits = self(_flip(images) if self.config.flips else images)
+        logits = self(self.augment(images))
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.config.label_smoothing)
         backward(loss)
         optimizer.step()
@@ -145,10 +181,3 @@ class Classifier(nn.Module):
             return config.lr * (step + 1) / (warmup + 1)
         done = min(1.0, (step - warmup) / max(1, config.total_steps - warmup))
         return config.lr * 0.5 * (1.0 + math.cos(math.pi * done))
-
-
-def _flip(images: Tensor) -> Tensor:
-    """Flip each image on its own, drawn on the device of the images."""
-    flags = torch.rand(2, images.shape[0], 1, 1, 1, device=images.device) < 0.5
-    images = torch.where(flags[0], images.flip(-1), images)
-    return torch.where(flags[1], images.flip(-2), images)

@@ -1,0 +1,53 @@
+"""What a training step of the classifier does to its patches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from sarcore.models.classifier import Classifier, ClassifierConfig
+
+
+def small(**overrides: Any) -> ClassifierConfig:
+    return ClassifierConfig(**{"depth": 18, "classes": 4, "head": (16, 16), **overrides})
+
+
+def test_flips_turn_each_image_on_its_own() -> None:
+    torch.manual_seed(0)
+    x = torch.arange(6.0).reshape(1, 1, 2, 3).repeat(400, 1, 1, 1)
+    variants = [x[0], x[0].flip(-1), x[0].flip(-2), x[0].flip(-1).flip(-2)]
+    flipped = Classifier(small()).augment(x)
+    counts = [sum(torch.equal(image, variant) for image in flipped) for variant in variants]
+    assert sum(counts) == 400
+    assert min(counts) > 60
+
+
+@pytest.mark.parametrize(
+    ("scale", "limits"), [("amplitude", (0.0, 255.0)), ("intensity", (0.5, 2.0)), ("db", (-25.0, 0.0))]
+)
+def test_speckle_acts_on_what_the_patches_stand_for(scale: str, limits: tuple[float, float]) -> None:
+    torch.manual_seed(0)
+    model = Classifier(small(augment="speckle", scale=scale, limits=limits, speckle_looks=(8.0, 8.0)))
+    encoded = torch.full((2, 1, 300, 300), 0.8)
+    out, (low, high) = model.augment(encoded), limits
+    native = (out * (high - low) + low).double()
+    intensity = {"amplitude": native.square(), "intensity": native, "db": 10 ** (native / 10)}[scale]
+    clean = 0.8 * (high - low) + low
+    expected = {"amplitude": clean**2, "intensity": clean, "db": 10 ** (clean / 10)}[scale]
+    assert intensity.mean().item() == pytest.approx(expected, rel=0.01)
+    assert (intensity.mean() ** 2 / intensity.var()).item() == pytest.approx(8.0, rel=0.03)
+    assert out.max().item() > 1.0  # nothing is clipped
+    assert not torch.equal(out[0], out[1])
+
+
+def test_augmentation_follows_the_global_generator() -> None:
+    model, x = Classifier(small(augment="speckle")), torch.rand(8, 1, 16, 16)
+    torch.manual_seed(5)
+    first, second = model.augment(x), model.augment(x)
+    torch.manual_seed(5)
+    assert torch.equal(model.augment(x), first)
+    assert not torch.equal(first, second)
+    assert model.state_dict().keys() == Classifier(small(augment="none")).state_dict().keys()
+    assert torch.equal(Classifier(small(augment="none")).augment(x), x)
