@@ -70,6 +70,7 @@ def test_a_sample_follows_its_number_not_its_place(transform: Any, device: torch
     assert torch.equal(transform(batch[2:], index=[12, 13, 14, 15]), whole[2:])
     assert torch.equal(torch.stack([transform(x, index=10 + i) for i, x in enumerate(batch)]), whole)
     assert torch.equal(transform(batch[3], index=torch.tensor(13)), whole[3])
+    assert torch.equal(transform(batch[3], index=np.int64(13)), whole[3])
     strided = batch.to(memory_format=torch.channels_last)
     assert torch.equal(transform(strided, index=10), whole)
 

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import get_worker_info
@@ -92,7 +93,7 @@ class RandomTransform(nn.Module):
         if index is not None:
             if isinstance(index, torch.Tensor) and index.ndim == 0:
                 index = index.reshape(1)
-            return Draw(index, self._key, salt)
+            return Draw(int(index) if isinstance(index, np.integer) else index, self._key, salt)
         first, self._seen = self._seen, (self._seen + samples) % 2**31
         worker = get_worker_info()
         if worker is None:
