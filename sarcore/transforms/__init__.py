@@ -13,14 +13,17 @@ before each pass over the data gives other draws.
 
 from sarcore.transforms._random import RandomTransform
 from sarcore.transforms.compose import Compose
+from sarcore.transforms.despeckle import Despeckle, RandomMultilook
 from sarcore.transforms.flip import RandomFlip
 from sarcore.transforms.radiometric import RandomRadiometricOffset, ToDecibel
 from sarcore.transforms.speckle import RandomLooks, RandomSpeckle
 
 __all__ = [
     "Compose",
+    "Despeckle",
     "RandomFlip",
     "RandomLooks",
+    "RandomMultilook",
     "RandomRadiometricOffset",
     "RandomSpeckle",
     "RandomTransform",
