@@ -6,19 +6,16 @@ pytest bench/bench_histogram.py --benchmark-disable     # only compares, on smal
 
 from __future__ import annotations
 
-import sys
-import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 pytest.importorskip("pytest_benchmark")
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # pytest does not put the folder of a file on the path
 
+import one_case
 import overhead
-import workloads
+import workloads_histogram as workloads
 
 PEERS = {
     "soft_histogram": ("kornia", "scatter_add", "tuned Function"),
@@ -28,41 +25,17 @@ PEERS = {
 }
 COMPILED = ("kornia", "MONAI", "scatter_add", "two dense matrices")
 CASES = [
-    pytest.param(op, name, id=f"{op}-{name}".replace(" ", "_").replace(",", ""))
+    parameter
     for op, names in PEERS.items()
-    for name in ("sarcore", *names, *(f"{n}, compiled" for n in names if n in COMPILED), "floor")
+    for parameter in one_case.parameters(
+        op, workloads.cases, ("sarcore", *names, *(f"{n}, compiled" for n in names if n in COMPILED), "floor")
+    )
 ]
 
 
-@pytest.fixture(autouse=True)
-def _two_threads() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-    torch.compiler.reset()
-
-
-@pytest.mark.parametrize("shape", ["H1", "H2"])
-@pytest.mark.parametrize(("op", "name"), CASES)
-def test_forward_and_backward(benchmark: Any, op: str, name: str, shape: str) -> None:
-    timed = bool(benchmark.enabled)
-    if not timed and (shape != "H1" or "compiled" in name):
-        pytest.skip("compared on one small shape and without torch.compile unless timed")
-    benchmark.group = f"{op} {shape}"
-    workload = workloads.build(op, workloads.SHAPES[shape if timed else "tiny"], "cpu", "compiled" in name)
-    if name == "floor":
-        benchmark.pedantic(workload.floor, rounds=50, warmup_rounds=2)
-        return
-    if all(c.name != name for c in workload.contestants):
-        pytest.skip("; ".join(workload.left_out))
-    contestant = workload[name]
-    ours = workload["sarcore"].call()
-    workloads.check_same(contestant, contestant.call(), ours, op)
-    start = time.perf_counter()
-    contestant.call()
-    slow = time.perf_counter() - start > 0.25
-    benchmark.pedantic(contestant.call, rounds=3 if slow else 30, warmup_rounds=0 if slow else 2)
+@pytest.mark.parametrize(("case", "small", "name"), CASES)
+def test_forward_and_backward(benchmark: Any, case: Any, small: Any, name: str) -> None:
+    one_case.compare_and_time(benchmark, case, small, name)
 
 
 CALLS = ("torch.mul(x, x)", "torch.ops.sarcore.soft_histogram", "sarcore.ops.soft_histogram")

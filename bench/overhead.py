@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import peers
+import peers_histogram as peers
 import timing
 import torch
-import workloads
+import workloads_histogram as workloads
 
 from sarcore import ops
 

@@ -21,11 +21,12 @@ import peers
 import tables
 import timing
 import torch
-import workloads
+import workloads_histogram
+from workloads import Case
 
 import sarcore
 
-SHAPES = {"cpu": ("H1", "H2"), "cuda": ("H1", "H2", "H3")}
+CASES = dict.fromkeys(workloads_histogram.OPS, workloads_histogram.cases)
 
 
 def main() -> None:
@@ -35,16 +36,18 @@ def main() -> None:
         sys.exit("--device cuda needs a GPU that torch can use, and torch sees none here; use --device cpu.")
     torch.set_num_threads(arguments.threads)
     started = time.perf_counter()
-    record: dict[str, Any] = {"machine": machine(device), "rounds": rounds(arguments.quick), "workloads": []}
+    record: dict[str, Any] = {"machine": machine(device), "workloads": []}
     left_out: dict[str, None] = {}
     for op in arguments.ops:
-        for name in ("tiny",) if arguments.quick else SHAPES[device]:
-            say(f"{op} {name} ...")
-            entry, missing = measure(op, name, device, arguments)
+        for case in CASES[op](op, device, arguments.quick):
+            say(f"{op} {case.name}, {case.about} ...")
+            entry, missing = measure(case, device, arguments)
             record["workloads"].append(entry)
             left_out.update(dict.fromkeys(missing))
-    say("constant image, call overhead ...")
-    record["constant"] = overhead.constant_image("tiny" if arguments.quick else "H2", device)
+    if set(arguments.ops) & set(workloads_histogram.OPS):
+        say("constant image ...")
+        record["constant"] = overhead.constant_image("tiny" if arguments.quick else "H2", device)
+    say("call overhead ...")
     record["overhead"] = overhead.call_overhead(device)
     record["left_out"] = list(left_out)
     record["seconds"] = round(time.perf_counter() - started)
@@ -57,14 +60,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1), help="CPU threads (default 2)")
     parser.add_argument("--out", type=Path, help="folder for <machine>.json; nothing is written without it")
     parser.add_argument("--markdown", type=Path, help="write the tables to this file, too")
-    parser.add_argument("--ops", nargs="+", choices=workloads.OPS, default=workloads.OPS, help="default: all")
+    parser.add_argument("--ops", nargs="+", choices=CASES, default=tuple(CASES), help="default: all")
     parser.add_argument("--quick", action="store_true", help="tiny images, two rounds: does it run, are results equal?")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     return parser.parse_args()
-
-
-def rounds(quick: bool) -> dict[str, int]:
-    return {"fast": 2, "slow": 1} if quick else {"fast": 21, "slow": 3}
 
 
 def say(text: str) -> None:
@@ -79,23 +78,19 @@ def machine(device: str) -> dict[str, Any]:
         "sarcore": sarcore.__version__,
         "torch": torch.__version__,
         "cuda": torch.version.cuda if device == "cuda" else None,
-        "kornia": peers.version("kornia"),
-        "monai": peers.version("monai"),
-        "numpy": peers.version("numpy"),
+        **{package: peers.version(package) for package in peers.PACKAGES},
         "python": platform.python_version(),
         "date": datetime.date.today().isoformat(),
     }
 
 
-def measure(op: str, name: str, device: str, arguments: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
+def measure(case: Case, device: str, arguments: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     """One workload: results compared, then everybody timed in turn."""
     torch.compiler.reset()
-    too_long = device == "cpu" and op == "mutual_information" and name == "H2"
-    compiled = not (arguments.no_compile or arguments.quick or too_long)
-    workload = workloads.build(op, workloads.SHAPES[name], device, compiled)
+    workload = case.build(device, not (arguments.no_compile or arguments.quick or case.not_compiled))
     ours, left_out = workload["sarcore"].call(), list(workload.left_out)
-    if too_long:
-        left_out.append(f"torch.compile of {op} {name} (H1 stands for it)")
+    if case.not_compiled:
+        left_out.append(f"torch.compile of {case.op} {case.name} ({case.not_compiled})")
     calls, slow, memory = {}, set(), {}
     for contestant in workload.contestants:
         try:
@@ -107,19 +102,19 @@ def measure(op: str, name: str, device: str, arguments: argparse.Namespace) -> t
             if contestant.name == "sarcore":
                 raise
             reason = str(error).strip().splitlines()[0][:80] if contestant.compiled is False else type(error).__name__
-            left_out.append(f"{contestant.name} failed in {op} {name}: {reason}")
+            left_out.append(f"{contestant.name} failed in {case.op} {case.name}: {reason}")
             continue
-        if time.perf_counter() - start > timing.SLOW:
+        if time.perf_counter() - start > case.slow:
             slow.add(contestant.name)
-        workloads.check_same(contestant, outcome, ours, op)
+        workload.check(contestant, outcome, ours)
         calls[contestant.name] = contestant.call
     calls["floor"] = workload.floor
-    count = rounds(arguments.quick)
-    seconds = timing.interleave(calls, slow, lambda c: timing.wall(c, device), count["fast"], count["slow"])
+    count, slow_count = (2, 1) if arguments.quick else (case.rounds, case.slow_rounds)
+    seconds = timing.interleave(calls, slow, lambda c: timing.wall(c, device, case.slow), count, slow_count)
     rows = [row(n, seconds[n], seconds["sarcore"], memory.get(n)) for n in calls]
     if device == "cuda":
-        add_device_times(rows, calls, count["fast"])
-    entry = {"op": op, "name": name, "shape": list(workload.shape), "bins": workloads.BINS}
+        add_device_times(rows, calls, count)
+    entry = {"op": case.op, "name": case.name, "shape": list(case.shape), "about": case.about}
     return {**entry, "floor_bytes": workload.floor_bytes, "rows": rows}, left_out
 
 
@@ -156,7 +151,9 @@ def report(record: dict[str, Any], arguments: argparse.Namespace) -> None:
         arguments.markdown.write_text(text + "\n", encoding="utf-8")
     if arguments.out:
         arguments.out.mkdir(parents=True, exist_ok=True)
-        file = arguments.out / f"{timing.slug(record['machine']['name'])}{'-quick' if arguments.quick else ''}.json"
+        # A part of the operators does not replace the record of all.
+        parts = [record["machine"]["name"], *(arguments.ops if len(arguments.ops) < len(CASES) else ())]
+        file = arguments.out / f"{timing.slug('-'.join(parts))}{'-quick' if arguments.quick else ''}.json"
         partial = file.with_suffix(".tmp")
         partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         os.replace(partial, file)

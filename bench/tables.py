@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import peers
+
 
 def markdown(record: dict[str, Any]) -> str:
     """All tables of a run, ready for a README."""
     parts = [caption(record)]
-    for op in dict.fromkeys(w["op"] for w in record["workloads"]):
-        entries = [w for w in record["workloads"] if w["op"] == op]
-        parts.append(f"**`{op}`**, forward and backward, {entries[0]['bins']} bins, float32")
+    for op, about in dict.fromkeys((w["op"], w["about"]) for w in record["workloads"]):
+        entries = [w for w in record["workloads"] if (w["op"], w["about"]) == (op, about)]
+        parts.append(f"**`{op}`**, {about}")
         parts += [device_table(w) for w in entries] if record["machine"]["device"] == "cuda" else [ratio_table(entries)]
-    parts.append("**Constant images**, forward: how many times longer than noise")
-    parts.append(constant_table(record["constant"]))
+    if "constant" in record:
+        parts.append("**Constant images**, forward: how many times longer than noise")
+        parts.append(constant_table(record["constant"]))
     parts.append("**Price of a call** on a 1 x 1 x 4 x 4 tensor, no gradient")
     parts.append(overhead_table(record["overhead"]))
     if record["left_out"]:
@@ -23,7 +26,7 @@ def markdown(record: dict[str, Any]) -> str:
 
 def caption(record: dict[str, Any]) -> str:
     m = record["machine"]
-    packages = [f"{key} {m[key]}" for key in ("torch", "kornia", "monai") if m[key]]
+    packages = [f"{key} {m[key]}" for key in ("torch", *peers.PACKAGES) if m[key]]
     where = f"{m['name']}" + (f", CUDA {m['cuda']}" if m["cuda"] else f", {m['threads']} threads")
     return (
         f"{where}; sarcore {m['sarcore']}, {', '.join(packages)}; {m['date']}. Results were compared before timing; "

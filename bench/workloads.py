@@ -1,4 +1,4 @@
-"""The workloads: what is computed, by whom, how results are compared, and how many bytes must move."""
+"""What the workloads of all operators have in common: cases, contestants, how they are compared, the floor."""
 
 from __future__ import annotations
 
@@ -7,19 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import peers
+import timing
 import torch
 
-from sarcore import ops
-
-BINS = 64
-OMEGA = 0.001
-OPS = ("soft_histogram", "histogram_loss", "joint_histogram", "mutual_information")
-SHAPES = {"tiny": (2, 1, 24, 24), "H1": (64, 1, 80, 80), "H2": (64, 1, 160, 160), "H3": (512, 1, 160, 160)}
-# Bytes per float32 pixel, forward and backward: the images are read twice, the gradient of the first is written once.
-TRAFFIC = {"soft_histogram": 12, "histogram_loss": 20, "joint_histogram": 20, "mutual_information": 20}
-
-Outcome = tuple[torch.Tensor, torch.Tensor]  # the result and the gradient with respect to the first image
+Outcome = tuple[torch.Tensor, ...]  # the result and, where a workload goes backward, the gradient
 
 
 @dataclass(frozen=True)
@@ -28,7 +19,7 @@ class Contestant:
 
     name: str
     call: Callable[[], Outcome]
-    exact: bool = True  # False: the same quantity with another window function, so only nearly the same number
+    exact: bool = True  # False: nearly the same quantity, so only nearly the same numbers
     compiled: bool = False
 
 
@@ -36,9 +27,8 @@ class Contestant:
 class Workload:
     """Contestants that do the same, and the copy that moves the pixels they must move."""
 
-    op: str
-    shape: tuple[int, ...]
     contestants: list[Contestant]
+    check: Callable[[Contestant, Outcome, Outcome], None]  # AssertionError where one computes something else than ours
     floor: Callable[[], Any]
     floor_bytes: int
     left_out: list[str] = field(default_factory=list)
@@ -47,123 +37,37 @@ class Workload:
         return next(c for c in self.contestants if c.name == name)
 
 
-def noise(shape: Sequence[int], device: str, seed: int = 0) -> torch.Tensor:
-    """Pixels inside the range and off the kinks, where all formulas agree: bin k plus 0.01 to 0.99 of a bin."""
-    generator = torch.Generator().manual_seed(seed)
-    lower = torch.randint(0, BINS - 1, tuple(shape), generator=generator)
-    share = 0.01 + 0.98 * torch.rand(tuple(shape), generator=generator)
-    return ((lower + 0.5 + share) / BINS).to(device)
+@dataclass(frozen=True)
+class Case:
+    """One op at one shape with one set of parameters: a column, or on a GPU a table."""
+
+    op: str
+    name: str  # of the shape
+    shape: tuple[int, ...]
+    about: str  # what is computed, under the heading of the table; cases that share it share a table
+    build: Callable[[str, bool], Workload]  # (device, with torch.compile)
+    rounds: int = 21
+    slow: float = timing.SLOW  # seconds a call: contestants above it take part in `slow_rounds` rounds only
+    slow_rounds: int = 3
+    not_compiled: str = ""  # why this case goes without torch.compile
 
 
-def correlated(x: torch.Tensor, seed: int = 1) -> torch.Tensor:
-    """Another image of the same scene: x with noise of four bins."""
-    generator = torch.Generator().manual_seed(seed)
-    y = x.cpu() + 4 / BINS * torch.randn(x.shape, generator=generator)
-    return y.clamp(0.5 / BINS, 1 - 0.5 / BINS).to(x.device)
+def copy_of(count: int, device: str) -> Callable[[], Any]:
+    """A copy that moves `count` bytes, half of them read and half written."""
+    source = torch.rand(count // 8, device=device)
+    destination = torch.empty_like(source).copy_(source)  # written, so that its pages exist
+    return functools.partial(destination.copy_, source)
 
 
-def check_same(contestant: Contestant, got: Outcome, ours: Outcome, op: str) -> None:
-    """Raises AssertionError where a contestant computes something else than sarcore."""
-
-    def message(difference: str) -> str:
-        return f"{contestant.name} and sarcore differ in {op}: {difference}"
-
-    if contestant.exact and op == "mutual_information":
-        # The gradient holds the logarithm of cells with hardly any mass; fixed point and float32 round them apart.
-        torch.testing.assert_close(got[0], ours[0], rtol=1e-4, atol=0.0, msg=message)
-    elif contestant.exact:
-        for a, b in zip(got, ours, strict=True):
-            scale = b.abs().max().item()
-            torch.testing.assert_close(a, b, rtol=1e-4, atol=2e-4 * scale, msg=message)
-        return
-    ratio = (got[0] / ours[0]).flatten()
-    assert bool(((ratio > 0.8) & (ratio < 1.25)).all()), message(f"results are {ratio.min():.2f} to {ratio.max():.2f}x")
-    least = 0.999 if contestant.exact else 0.4
-    cosine = torch.nn.functional.cosine_similarity(got[1].flatten(), ours[1].flatten(), dim=0).item()
-    assert cosine > least, message(f"the gradients' cosine is {cosine:.2f}")
+def differ(contestant: Contestant, what: str) -> Callable[[str], str]:
+    """The message of a failed comparison."""
+    return lambda difference: f"{contestant.name} and sarcore differ in {what}: {difference}"
 
 
-def build(op: str, shape: tuple[int, ...], device: str, compiled: bool) -> Workload:
-    """The workload of one op at one shape."""
-    x = noise(shape, device).requires_grad_()
-    y = correlated(x.detach()) if op in ("joint_histogram", "mutual_information") else noise(shape, device, seed=1)
-    if (
-        op == "mutual_information"
-    ):  # kornia stretches every image to the bin centres: give it images that are stretched already
-        with torch.no_grad():
-            for image in (x, y):
-                image[..., 0, 0], image[..., 0, 1] = 0.5 / BINS, 1 - 0.5 / BINS
-    functions, left_out = _functions(op, device)
-    upstream = torch.randn(functions[0][1](x, y).shape, generator=torch.Generator().manual_seed(2)).to(device)
-    if op in ("histogram_loss", "mutual_information"):
-        upstream = torch.ones_like(upstream)
-    contestants = [Contestant(name, _gradient(f, x, y, upstream), exact) for name, f, exact in functions]
-    if compiled:
-        for name, f, exact in functions:
-            if name not in ("sarcore", "tuned Function"):
-                fast = torch.compile(f, dynamic=False)
-                contestants.append(Contestant(f"{name}, compiled", _gradient(fast, x, y, upstream), exact, True))
-    floor_bytes = x.numel() * TRAFFIC[op]
-    source = torch.rand(
-        floor_bytes // 8, device=device
-    )  # written, so that its pages exist: a copy of it moves floor_bytes
-    destination = torch.empty_like(source).copy_(source)
-    return Workload(op, shape, contestants, functools.partial(destination.copy_, source), floor_bytes, left_out)
-
-
-def _gradient(function: Callable[..., torch.Tensor], x: torch.Tensor, y: torch.Tensor, upstream: torch.Tensor) -> Any:
-    def call() -> Outcome:
-        result = function(x, y)
-        return result.detach(), torch.autograd.grad(result, x, upstream)[0]
-
-    return call
-
-
-Named = tuple[str, Callable[..., torch.Tensor], bool]
-
-
-def _functions(op: str, device: str) -> tuple[list[Named], list[str]]:
-    if op in ("soft_histogram", "histogram_loss"):
-        return _histogram_functions(op)
-    if op == "joint_histogram":
-        return [
-            ("sarcore", lambda x, y: ops.joint_histogram(x, y, BINS), True),
-            ("two dense matrices", lambda x, y: peers.dense_joint(x, y, BINS), True),
-            ("scatter_add", lambda x, y: peers.scatter_joint(x, y, BINS), True),
-        ], []
-    return _information_functions(device)
-
-
-def _histogram_functions(op: str) -> tuple[list[Named], list[str]]:
-    left_out = []
-    kornia = peers.kornia_histogram()
-    if kornia is None:
-        left_out.append("kornia is not installed; its formula in plain PyTorch takes its place")
-    histograms = {
-        "kornia" if kornia else "kornia's formula": kornia or peers.dense_histogram,
-        "scatter_add": peers.scatter_histogram,
-        "tuned Function": peers.tuned_histogram,
-    }
-    if op == "soft_histogram":
-        ours: Named = ("sarcore", lambda x, y: ops.soft_histogram(x, BINS), True)  # noqa: ARG005
-        return [ours, *((n, lambda x, y, h=h: h(x, BINS), True) for n, h in histograms.items())], left_out  # noqa: ARG005
-    ours = ("sarcore", lambda x, y: ops.histogram_loss(x, y, BINS, omega=OMEGA), True)
-    others = [(n, lambda x, y, h=h: peers.loss_of(h, x, y, BINS, OMEGA), True) for n, h in histograms.items()]
-    return [ours, *others], left_out
-
-
-def _information_functions(device: str) -> tuple[list[Named], list[str]]:
-    functions: list[Named] = [("sarcore", lambda x, y: ops.mutual_information(x, y, BINS), True)]
-    left_out = []
-    monai, kornia = peers.monai_information(BINS, device), peers.kornia_information()
-    if monai:
-        functions.append(("MONAI", monai, False))
-    else:
-        left_out.append("MONAI is not installed; its formula in plain PyTorch takes its place")
-        functions.append(("MONAI's formula", lambda x, y: peers.dense_information(x, y, BINS), False))
-    if kornia:
-        functions.append(("kornia", lambda x, y: kornia(x, y, BINS), False))
-    else:
-        left_out.append("kornia.losses.mutual_information_loss_2d needs kornia >= 0.9")
-    functions.append(("scatter_add", lambda x, y: peers.information_of(peers.scatter_joint(x, y, BINS)), True))
-    return functions, left_out
+def scene(shape: Sequence[int], device: str) -> torch.Tensor:
+    """A smooth positive radar cross section: hills a few tens of pixels wide over a factor of about ten."""
+    n, c, h, w = shape
+    image = torch.arange(n * c, dtype=torch.float32).reshape(n, c, 1, 1)
+    y, x = torch.arange(h, dtype=torch.float32).reshape(h, 1), torch.arange(w, dtype=torch.float32)
+    hills = torch.sin(0.031 * x + image) + torch.sin(0.047 * y - 0.5 * image)
+    return hills.mul_(0.6).exp_().to(device)
