@@ -12,7 +12,7 @@ BUILD_TOOLS := cmake ninja pybind11 scikit-build-core
 EDITABLE := --no-build-isolation --config-settings=build-dir=build/editable \
 	--config-settings='cmake.define.CMAKE_CUDA_ARCHITECTURES=$(CUDA_ARCHS)'
 WERROR := --config-settings=cmake.define.SARCORE_WERROR=ON
-PYTEST := --doctest-modules --doctest-glob=README.md --benchmark-disable python_tests bench/bench_histogram.py sarcore README.md
+PYTEST := --doctest-modules --doctest-glob=README.md --benchmark-disable python_tests bench/bench_*.py sarcore README.md
 CSRC := $(shell find csrc -name '*.h' -o -name '*.cuh' -o -name '*.cpp' -o -name '*.cu')
 BUILD_INPUT := pyproject.toml CMakeLists.txt $(CSRC)
 
@@ -48,7 +48,7 @@ build: $(VENV)/torch.stamp  ## recompile after a change under csrc/, in an envir
 
 bench: $(VENV)/dev.stamp  ## time the operators against their peers on this machine
 	$(BIN)/python bench/run.py --out bench/results
-	$(BIN)/python -m pytest bench/bench_histogram.py --benchmark-only --benchmark-group-by=group
+	$(BIN)/python -m pytest bench/bench_*.py --benchmark-only --benchmark-group-by=group
 
 gpu: export PATH := $(PATH):/usr/local/cuda/bin
 gpu:  ## on a machine with an NVIDIA GPU: build in place without network, CUDA tests, benchmarks

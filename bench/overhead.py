@@ -30,6 +30,8 @@ def tiny_calls(device: str) -> dict[str, Callable[[], Any]]:
         "torch.histc(x, 64, 0, 1)": lambda: torch.histc(x, 64, 0.0, 1.0),
         "torch.ops.sarcore.soft_histogram": lambda: torch.ops.sarcore.soft_histogram(x, None, 64, 0.0, 1.0, "linear"),
         "sarcore.ops.soft_histogram": lambda: ops.soft_histogram(x, 64),
+        "sarcore.ops.speckle": lambda: ops.speckle(x, seed=0),
+        "sarcore.ops.despeckle, lee 3 x 3": lambda: ops.despeckle(x, "lee", 3),
         "scatter_add composition": lambda: peers.scatter_histogram(x, 64),
     }
     kornia = peers.kornia_histogram()

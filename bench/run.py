@@ -21,12 +21,16 @@ import peers
 import tables
 import timing
 import torch
+import workloads_despeckle
 import workloads_histogram
+import workloads_speckle
 from workloads import Case
 
 import sarcore
 
-CASES = dict.fromkeys(workloads_histogram.OPS, workloads_histogram.cases)
+CASES = {
+    op: family.cases for family in (workloads_histogram, workloads_speckle, workloads_despeckle) for op in family.OPS
+}
 
 
 def main() -> None:
