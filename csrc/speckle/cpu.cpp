@@ -36,7 +36,7 @@ SARCORE_HD bool scale_loop(const T* x, const uint8_t* mask, const float* gain, i
             const F v = widen(x[i]);
             const bool valid = mask[i] != 0;
             negative |= valid & (v < F(0));
-            out[i] = narrow<T>(valid ? v * static_cast<F>(gain[i]) : v);
+            out[i] = valid ? narrow<T>(v * static_cast<F>(gain[i])) : x[i];
         }
     }
     return negative != 0;
@@ -52,8 +52,8 @@ SARCORE_HD void shift_loop(const T* x, const uint8_t* mask, const float* term, i
         for (int i = 0; i < n; ++i) out[i] = narrow<T>(widen(x[i]) + static_cast<F>(term[i]));
     } else {
         for (int i = 0; i < n; ++i) {
-            const F v = widen(x[i]);
-            out[i] = narrow<T>(mask[i] != 0 ? v + static_cast<F>(term[i]) : v);
+            const T moved = narrow<T>(widen(x[i]) + static_cast<F>(term[i]));
+            out[i] = mask[i] != 0 ? moved : x[i];
         }
     }
 }
@@ -228,9 +228,9 @@ bool for_tiles(const SpeckleArguments& a, int threads, const Apply& apply) {
     const int64_t rows = (a.height + kTileRows - 1) / kTileRows, columns = (a.width + kTileColumns - 1) / kTileColumns;
     const int64_t tiles = rows * columns, images = a.count * a.channels;
     std::atomic<bool> any{false};
-    parallel_for(images * tiles, threads, [&](int64_t i) {
+    parallel_for(images * tiles, images * a.pixels() < 4 * kSerialQuads ? 1 : threads, [&](int64_t i) {
         const Tile tile = Tile::of(a, i / tiles, i % tiles / columns * kTileRows, i % columns * kTileColumns);
-        std::vector<float> field(static_cast<size_t>(2) * kTileRows * kTileColumns);
+        std::vector<float> field(static_cast<size_t>(2) * tile.rows * tile.columns);
         tile_gains(a, tile, field.data());
         const int step = a.domain == SpeckleDomain::complex ? 2 : 1;
         for (int r = 0; r < tile.rows; ++r)

@@ -12,7 +12,6 @@ namespace sarcore {
 
 namespace {
 
-constexpr int kMaxRows = kTileRows + 2 * kMaxTapRadius;
 constexpr int kMaxColumns = kTileColumns + 2 * kMaxTapRadius + 8;  // whole quads
 
 SARCORE_MULTIVERSION void convolve_row(const float* in, const float* taps, int count, int n, float* out) {
@@ -60,7 +59,7 @@ class Waves {
     void wave(uint32_t number, float* out) {
         const Stream stream = stream_of(a.seed, place.image, channel, Purpose::waves);
         const int taps_x = 2 * a.radius_x + 1, taps_y = 2 * a.radius_y + 1;
-        smooth.resize(static_cast<size_t>(kMaxRows) * kTileColumns);
+        smooth.resize(static_cast<size_t>(tile.rows + 2 * a.radius_y) * tile.columns);
         for (int r = 0; r < tile.rows + 2 * a.radius_y; ++r) {
             const float* in = row(r - a.radius_y, a.radius_x, [&](const Block& block, QuadValues& values) {
                 block_normals(block, stream, number, values);

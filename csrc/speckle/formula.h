@@ -109,8 +109,6 @@ SARCORE_HD float boost_of(const Sampler& s, uint32_t word) {
     return exact_exp(exact_log_normal(uniform_of(word)) * s.inverse);
 }
 
-SARCORE_HD float larger(float a, float b) { return a > b ? a : b; }
-
 // One pixel's value of attempt k and later ones: `lane` of the four that share the draws.
 SARCORE_HD float tsang_from(const Sampler& s, const Stream& stream, uint32_t group, uint32_t row, int lane, int k) {
     for (; k < kMaxAttempts; ++k) {
@@ -128,7 +126,7 @@ SARCORE_HD float tsang_from(const Sampler& s, const Stream& stream, uint32_t gro
 
 // The factor on an amplitude or an intensity, or the term added to decibels or logarithms.
 SARCORE_HD float gain_of(float intensity, SpeckleDomain domain) {
-    const float g = larger(intensity, kSmallestGain);
+    const float g = intensity < kSmallestGain ? kSmallestGain : intensity;  // NaN, of looks that are none, stays
     if (domain == SpeckleDomain::amplitude) return exact_sqrt(g);
     if (domain == SpeckleDomain::log) return exact_log_normal(g);
     if (domain == SpeckleDomain::db) return kDecibels * exact_log_normal(g);

@@ -51,13 +51,13 @@ def speckle(
 
     spread = None if psf == "none" else (psf, oversampling)
     with ConsoleProgress() as progress:
-        image = _open(input, domain, nodata, progress)
+        image = _open(input, output, domain, nodata, progress)
         _run(
             image,
             lambda x, mask, row: ops.speckle(
                 x, looks, seed=seed, domain=image.domain, texture=texture, psf=spread, origin=(row, 0), mask=mask
             ),
-            0, f"speckle, {looks:g} looks", output, progress,
+            0, f"speckle, looks {looks:g}", output, progress,
         )  # fmt: skip
 
 
@@ -73,7 +73,7 @@ def despeckle(
     damping: float = 1.0,
     nodata: float | None = None,
 ) -> None:
-    """Filter the speckle of an image or GeoTIFF; tags and georeference are kept.
+    """Filter the speckle of an image or GeoTIFF; tags and georeference are kept. Complex images give intensities.
 
     Args:
         input: Image: TIFF, NPY, PNG or JPEG.
@@ -90,12 +90,12 @@ def despeckle(
     from sarcore import inference, ops
 
     with ConsoleProgress() as progress:
-        image = _open(input, domain, nodata, progress)
+        image = inference.detected(_open(input, output, domain, nodata, progress))
         channels = image.raster.pixels.shape[0]
         each = [looks] * channels if looks is not None else inference.estimated_looks(image)
         if looks is None:
             found = ", ".join(f"{value:.1f}" for value in each)
-            progress.note(f"{found} looks, estimated from homogeneous blocks; declare them with --looks")
+            progress.note(f"looks {found}, estimated from homogeneous blocks; declare them with --looks")
 
         def filtered(x: torch.Tensor, mask: torch.Tensor | None, row: int) -> torch.Tensor:
             del row
@@ -111,10 +111,11 @@ def despeckle(
         _run(image, filtered, window // 2, f"{method}, {window}x{window}", output, progress)
 
 
-def _open(path: Path, domain: str, nodata: float | None, progress: ConsoleProgress) -> FilteredImage:
-    from sarcore.inference import open_image
+def _open(path: Path, output: Path, domain: str, nodata: float | None, progress: ConsoleProgress) -> FilteredImage:
+    from sarcore.inference import check_output, open_image
 
     image = open_image(path, domain, nodata)
+    check_output(output, image)
     if image.reason:
         progress.note(f"{path.name} holds {image.reason}; declare it with --domain")
     return image
@@ -130,4 +131,4 @@ def _run(
     pixels = filter_image(image, operator, reach=reach, on_rows=lambda rows: progress.step(rows, {}))
     for note in save_image(output, image, pixels):
         progress.note(note)
-    progress.note(f"{output}: {channels} x {height} x {width}, {pixels.dtype}")
+    progress.note(f"{output}: {channels} x {height} x {width}")

@@ -15,7 +15,7 @@ from sarcore.data import Raster, detect_unit, read_raster, write_raster
 from sarcore.errors import DataError
 from sarcore.metrics import estimate_looks
 
-REAL_DOMAINS = ("intensity", "amplitude", "db", "log")
+OUTPUT_SUFFIXES = (".tif", ".tiff", ".npy", ".png")
 
 # x (1, C, h, W), mask or None, first row of x in the image -> like x
 Operator = Callable[[torch.Tensor, "torch.Tensor | None", int], torch.Tensor]
@@ -108,16 +108,36 @@ def estimated_looks(image: FilteredImage) -> list[float]:
     ]
 
 
+def detected(image: FilteredImage) -> FilteredImage:
+    """The intensity |z|^2 of a complex image; any other image as it is."""
+    if image.domain != "complex":
+        return image
+    z = image.raster.pixels
+    return FilteredImage(image.raster.with_pixels(z.real**2 + z.imag**2), "intensity", image.reason)
+
+
+def check_output(path: Path, image: FilteredImage) -> None:
+    """Raise DataError when `save_image` could not write the image there, before anything is computed."""
+    suffix, dtype = path.suffix.lower(), image.raster.pixels.dtype
+    if suffix not in OUTPUT_SUFFIXES:
+        raise DataError(f"cannot write {path}: use one of the suffixes {', '.join(OUTPUT_SUFFIXES)}")
+    if suffix == ".png" and dtype not in (np.uint8, np.uint16):
+        raise DataError(f"cannot write {path}: a PNG holds 8 or 16 bit integers and the image is {dtype}; write a .tif")
+    if not path.parent.is_dir():
+        raise DataError(f"cannot write {path}: the folder {path.parent} does not exist; make it first")
+
+
 def save_image(path: Path, image: FilteredImage, pixels: npt.NDArray[Any]) -> list[str]:
     """Write the result with the tags of its image; what the format cannot hold is returned in sentences.
 
-    PNG gets the integers of the input's type (8 bit for floats is refused): rounded, and the count of those beyond the
-    range is reported. Raises DataError for a suffix that is not written.
+    A PNG gets integers of the image's type: rounded, and the count of those beyond the range is reported. Raises
+    DataError as `check_output` does.
     """
+    check_output(path, image)
     notes = []
     suffix = path.suffix.lower()
     if suffix == ".png":
-        pixels, note = _rounded(pixels, image.raster.pixels.dtype, path)
+        pixels, note = _rounded(pixels, image.raster.pixels.dtype)
         notes += note
     if image.raster.georeferenced and suffix not in (".tif", ".tiff"):
         notes.append(f"the georeference is not kept in {path.name}; write a .tif for that")
@@ -125,9 +145,7 @@ def save_image(path: Path, image: FilteredImage, pixels: npt.NDArray[Any]) -> li
     return notes
 
 
-def _rounded(pixels: npt.NDArray[Any], dtype: np.dtype[Any], path: Path) -> tuple[npt.NDArray[Any], list[str]]:
-    if dtype not in (np.uint8, np.uint16):
-        raise DataError(f"cannot write {path}: a PNG holds 8 or 16 bit integers and the image is {dtype}; write a .tif")
+def _rounded(pixels: npt.NDArray[Any], dtype: np.dtype[Any]) -> tuple[npt.NDArray[Any], list[str]]:
     top = np.iinfo(dtype).max
     rounded = np.rint(pixels)
     beyond = int(np.count_nonzero((rounded > top) | (rounded < 0) | np.isnan(rounded)))
