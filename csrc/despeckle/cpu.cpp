@@ -26,12 +26,11 @@ bool filter_tile(const Tile<T>& tile, const Filter& filter, const Rings& rings, 
     const int64_t sums_size = RowSums::size(window, length);
     const bool frost = filter.method == Method::frost;
     const int kept = frost ? window : radius + 1;  // rows of intensities: the centre pixels are needed last
-    scratch.resize(static_cast<size_t>(kept * length + sums_size + 4 * (length + 8) + length + 2 * pitch +
+    scratch.resize(static_cast<size_t>(kept * length + sums_size + length + 2 * pitch +
                                        (frost ? FrostRow::scratch(radius, tile.columns) : 0)));
     double* const inputs = scratch.data();
     double* const level_memory = inputs + kept * length;
-    double* const partial = level_memory + sums_size;
-    double* const totals = partial + 4 * (length + 8);
+    double* const totals = level_memory + sums_size;
     double* const result = totals + length;
     double* const decay = result + pitch;
     const int64_t valid_at = counted ? (kinds - 1) * pitch : 0;
@@ -41,10 +40,8 @@ bool filter_tile(const Tile<T>& tile, const Filter& filter, const Rings& rings, 
         if (!tile.template read<counted>(tile.y0 - radius + t, radius, filter.domain, row, row + valid_at, lowest))
             return false;
         if (squares) square_row(row, static_cast<int>(pitch), row + pitch);
-        window_sums(row, static_cast<int>(length) - window + 1, window, partial, sums.slot(t));
-        sums.push(t);
+        sums.push(row, t, totals);
         if (t < window - 1) continue;
-        sums.sum(t, totals);
         const double* centre = inputs + (t - radius) % kept * length + radius;
         filter_row(totals, squares ? totals + pitch : nullptr, counted ? totals + valid_at : nullptr, centre,
                    tile.columns, filter, frost ? decay : result);

@@ -90,54 +90,12 @@ SARCORE_DEFINE_ROWS(double)
 
 // ------ sums
 
-namespace {
-
-template <int count>
-SARCORE_HD void add_loop(const double* const* rows, int n, double* __restrict out) {
-    for (int i = 0; i < n; ++i) {
-        double sum = rows[0][i];
-        for (int k = 1; k < count; ++k) sum = sum + rows[k][i];
-        out[i] = sum;
-    }
-}
-
-}  // namespace
-
 SARCORE_MULTIVERSION void square_row(const double* __restrict x, int n, double* __restrict out) {
     for (int i = 0; i < n; ++i) out[i] = x[i] * x[i];
 }
 
 SARCORE_MULTIVERSION void add_rows(const double* a, const double* b, int n, double* __restrict out) {
     for (int i = 0; i < n; ++i) out[i] = a[i] + b[i];
-}
-
-SARCORE_MULTIVERSION void add_rows(const double* const* rows, int count, int n, double* out) {
-    switch (count) {
-        case 2:
-            return add_loop<2>(rows, n, out);
-        case 3:
-            return add_loop<3>(rows, n, out);
-        case 4:
-            return add_loop<4>(rows, n, out);
-        default:
-            return add_loop<5>(rows, n, out);
-    }
-}
-
-void window_sums(const double* in, int n, int window, double* scratch, double* out) {
-    const double* levels[5] = {in};
-    int top = 0;
-    for (int length = n + window - 1; 2 << top <= window; ++top) {
-        double* next = scratch + static_cast<int64_t>(top) * (n + window);
-        length -= 1 << top;
-        add_rows(levels[top], levels[top] + (1 << top), length, next);
-        levels[top + 1] = next;
-    }
-    const double* terms[5];
-    int count = 0;
-    for (int k = 0; k <= top; ++k)
-        if (window >> k & 1) terms[count++] = levels[k] + digit_offset(window, k);
-    add_rows(terms, count, n, out);
 }
 
 // ------ filters

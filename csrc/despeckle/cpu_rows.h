@@ -23,10 +23,6 @@ SARCORE_DECLARE_ROWS(double)
 
 void square_row(const double* x, int n, double* out);
 void add_rows(const double* a, const double* b, int n, double* out);
-// out[i] = rows[0][i] + rows[1][i] + .., 2 to 5 rows, from left to right.
-void add_rows(const double* const* rows, int count, int n, double* out);
-// out[i] = in[i] + .. + in[i + window - 1] for 0 <= i < n, in the order of formula.h; scratch holds 4 (n + window).
-void window_sums(const double* in, int n, int window, double* scratch, double* out);
 // Sums of the windows (squares may be null for boxcar, counts for windows without invalid pixels) to intensities.
 void filter_row(const double* sums, const double* squares, const double* counts, const double* centre, int n,
                 const Filter& filter, double* out);
