@@ -1,4 +1,5 @@
-// Speckle filters on CUDA: those that need the mean and the variance of the window, and Frost's.
+// Speckle filters on CUDA: those that need the mean and the variance of the window, for the windows that
+// cuda_stream.cu leaves, and Frost's.
 //
 // A block of 256 threads takes a tile of 32 x 32 results. A warp reads a row of the tile with its border, two pixels
 // per lane, and sums windows along x by shuffles; these go to shared memory, where the windows along y are summed in
@@ -7,6 +8,7 @@
 // Floor: 2 sizeof(T) bytes per pixel; the borders, (1 + (window - 1) / 32)^2 pixels read per result, come from the
 // caches.
 #include "despeckle/cuda_refined.h"
+#include "despeckle/cuda_stream.h"
 #include "despeckle/cuda_tiles.cuh"
 #include "despeckle/rings.h"
 
@@ -16,25 +18,6 @@ namespace sarcore {
 
 namespace {
 
-__device__ double filtered_by(double m, double v, double x, const Filter& f) {
-    switch (f.method) {
-        case Method::boxcar:
-            return filtered<Method::boxcar>(m, v, x, f);
-        case Method::lee:
-            return filtered<Method::lee>(m, v, x, f);
-        case Method::enhanced_lee:
-            return filtered<Method::enhanced_lee>(m, v, x, f);
-        case Method::kuan:
-            return filtered<Method::kuan>(m, v, x, f);
-        case Method::gamma_map:
-            return filtered<Method::gamma_map>(m, v, x, f);
-        case Method::frost:
-            return filtered<Method::frost>(m, v, x, f);
-        default:
-            return filtered<Method::enl>(m, v, x, f);
-    }
-}
-
 template <typename T>
 __global__ void __launch_bounds__(kTileThreads)
     moments_kernel(const T* __restrict__ x, const uint8_t* __restrict__ mask, Planes planes, Filter filter,
@@ -43,7 +26,7 @@ __global__ void __launch_bounds__(kTileThreads)
     const int lane = static_cast<int>(threadIdx.x) & 31, warp = static_cast<int>(threadIdx.x) / 32;
     const bool keep = filter.method != Method::enl;
     for (int64_t index = blockIdx.x; index < tiles; index += gridDim.x) {
-        const CudaTile<T> tile(x, mask, out, planes, index);
+        const auto tile = CudaTile<T>::square(x, mask, out, planes, index);
         const WindowSums sums = window_sums(tile, filter, moments_shared);
         __syncthreads();
         for (int j = 0; j < kResults; ++j) {
@@ -104,7 +87,7 @@ __global__ void __launch_bounds__(kTileThreads)
     double* const values = frost_shared;
     auto* const flags = reinterpret_cast<uint8_t*>(values + side * side);
     for (int64_t index = blockIdx.x; index < tiles; index += gridDim.x) {
-        const CudaTile<T> tile(x, mask, out, planes, index);
+        const auto tile = CudaTile<T>::square(x, mask, out, planes, index);
         const WindowSums sums = window_sums(tile, filter, frost_shared);
         __syncthreads();
         bool complete = true;
@@ -163,7 +146,7 @@ void despeckle_cuda(const T* x, const uint8_t* mask, Planes planes, const Filter
         frost_kernel<T>
             <<<grid_for(tiles), kTileThreads, bytes, s>>>(x, mask, planes, filter, Rings(filter.radius()), tiles, out);
         cuda_check(cudaGetLastError(), "despeckle (frost)");
-    } else {
+    } else if (!stream_filter_cuda(x, mask, planes, filter, out, s)) {
         const size_t bytes = window_sums_bytes(filter.window);
         allow_shared(moments_kernel<T>, bytes);
         moments_kernel<T><<<grid_for(tiles), kTileThreads, bytes, s>>>(x, mask, planes, filter, tiles, out);

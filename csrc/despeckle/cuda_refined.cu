@@ -49,7 +49,7 @@ __global__ void __launch_bounds__(kTileThreads)
     __shared__ uint8_t flags[kSide * kSide], counts[kNineSide * kNineSide];
     const int lane = static_cast<int>(threadIdx.x) & 31, warp = static_cast<int>(threadIdx.x) / 32;
     for (int64_t index = blockIdx.x; index < tiles; index += gridDim.x) {
-        const CudaTile<T> tile(x, mask, out, planes, index);
+        const auto tile = CudaTile<T>::square(x, mask, out, planes, index);
         const double cu = exact_sqrt(1.0 / filter.looks);
         bool complete = true;
         for (int i = static_cast<int>(threadIdx.x); i < kSide * kSide; i += kTileThreads) {

@@ -37,6 +37,25 @@ SARCORE_HD double unit_in(Domain domain, double intensity) {
     }
 }
 
+SARCORE_HD double filtered_by(double m, double v, double x, const Filter& f) {
+    switch (f.method) {
+        case Method::boxcar:
+            return filtered<Method::boxcar>(m, v, x, f);
+        case Method::lee:
+            return filtered<Method::lee>(m, v, x, f);
+        case Method::enhanced_lee:
+            return filtered<Method::enhanced_lee>(m, v, x, f);
+        case Method::kuan:
+            return filtered<Method::kuan>(m, v, x, f);
+        case Method::gamma_map:
+            return filtered<Method::gamma_map>(m, v, x, f);
+        case Method::frost:
+            return filtered<Method::frost>(m, v, x, f);
+        default:
+            return filtered<Method::enl>(m, v, x, f);
+    }
+}
+
 // One tile of one image.
 template <typename T>
 struct CudaTile {
@@ -45,30 +64,43 @@ struct CudaTile {
     T* out;
     int64_t height, width, y0, x0;
 
-    __device__ CudaTile(const T* all, const uint8_t* all_masks, T* all_out, const Planes& planes, int64_t index)
-        : height(planes.height), width(planes.width) {
-        const int64_t across = (width + kTile - 1) / kTile, down = (height + kTile - 1) / kTile;
-        const int64_t base = index / (across * down) * height * width;
+    __device__ CudaTile(const T* all, const uint8_t* all_masks, T* all_out, const Planes& planes, int64_t image,
+                        int64_t first_row, int64_t first_column)
+        : height(planes.height), width(planes.width), y0(first_row), x0(first_column) {
+        const int64_t base = image * height * width;
         x = all + base;
         mask = all_masks ? all_masks + base : nullptr;
         out = all_out + base;
-        y0 = index / across % down * kTile;
-        x0 = index % across * kTile;
+    }
+    // Tile `index` of all square ones.
+    __device__ static CudaTile square(const T* all, const uint8_t* all_masks, T* all_out, const Planes& planes,
+                                      int64_t index) {
+        const int64_t across = (planes.width + kTile - 1) / kTile, down = (planes.height + kTile - 1) / kTile;
+        return CudaTile(all, all_masks, all_out, planes, index / (across * down), index / across % down * kTile,
+                        index % across * kTile);
     }
     __host__ static int64_t tiles(const Planes& p) {
         return p.count * ((p.width + kTile - 1) / kTile) * ((p.height + kTile - 1) / kTile);
     }
 
-    // The intensity at (y, column), reflected into the image; 0 where the pixel is no-data. Beyond the last tile's
-    // results any pixel will do.
-    __device__ double load(int64_t y, int64_t column, Domain domain, bool& valid) const {
+    // Where (y, column) is, reflected into the image. Beyond the last tile's results any pixel will do.
+    __device__ int64_t address(int64_t y, int64_t column) const {
         y = reflect(y, height);
         column = reflect(column, width);
-        const int64_t at = (y < 0 ? 0 : y) * width + (column < 0 ? 0 : column);
-        const double v = static_cast<double>(widen(x[at]));
+        return (y < 0 ? 0 : y) * width + (column < 0 ? 0 : column);
+    }
+
+    // The intensity of a pixel; 0 where it is no-data.
+    __device__ double intensity(T value, uint8_t unmasked, Domain domain, bool& valid) const {
+        const double v = static_cast<double>(widen(value));
         const bool negative = (domain == Domain::intensity || domain == Domain::amplitude) && v < 0.0;
-        valid = v == v && !negative && (!mask || mask[at]);
+        valid = v == v && !negative && unmasked;
         return valid ? intensity_in(domain, v) : 0.0;
+    }
+
+    __device__ double load(int64_t y, int64_t column, Domain domain, bool& valid) const {
+        const int64_t at = address(y, column);
+        return intensity(x[at], mask ? mask[at] : static_cast<uint8_t>(1), domain, valid);
     }
 
     __device__ void store(int64_t y, int64_t column, Domain domain, bool keep, bool valid, double intensity) const {
