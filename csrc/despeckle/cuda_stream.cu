@@ -43,14 +43,8 @@ __device__ __forceinline__ double sum_along_x(const double (&v)[window]) {
 template <int window>
 struct ColumnSums {
     static constexpr int top = top_level(window);
-    double history[top + 1][(1 << top) + 1];
+    double history[top + 1][(1 << top) + 1] = {};
 
-    __device__ void clear() {
-#pragma unroll
-        for (int k = 0; k <= top; ++k)
-#pragma unroll
-            for (int j = 0; j <= 1 << top; ++j) history[k][j] = 0.0;
-    }
     __device__ __forceinline__ double push(double newest) {
         double sum = newest;
 #pragma unroll
@@ -72,18 +66,46 @@ struct RawPixel {
     uint8_t mask;
 };
 
+// Valid pixels of the windows that end with the newest row: whole numbers, so a running sum is exact.
+template <int window>
+struct WindowCount {
+    int (*ring)[kTile];  // along x, of the last `window` rows, in shared memory
+    int lane, total = 0, slot = 0;
+
+    __device__ WindowCount(int (*memory)[kTile], int own) : ring(memory), lane(own) {
+        for (int j = 0; j < window; ++j) ring[j][lane] = 0;
+    }
+    __device__ __forceinline__ int push(uint64_t valid) {
+        const int along_x = __popcll(valid >> lane & ((1ull << window) - 1ull));
+        total += along_x - ring[slot][lane];
+        ring[slot][lane] = along_x;
+        slot = slot + 1 < window ? slot + 1 : 0;
+        return total;
+    }
+};
+
+// Result of one pixel from the sums of its window.
+template <typename T, int window>
+__device__ __forceinline__ void finish(const CudaTile<T>& tile, int64_t y, int64_t column, double sum, double squares,
+                                       int count, const Filter& filter) {
+    constexpr int whole = window * window;
+    const bool keep = filter.method != Method::enl;
+    bool valid = false;
+    const double centre = tile.load(y, column, filter.domain, valid);
+    const double inverse = count == whole ? 1.0 / whole : 1.0 / (count > 0 ? count : 1);
+    const double m = sum * inverse, v = variance_of(m, squares, inverse);
+    tile.store(y, column, keep ? filter.domain : Domain::intensity, keep, valid, filtered_by(m, v, centre, filter));
+}
+
 template <typename T, int window>
 __global__ void __launch_bounds__(kTileThreads)
     stream_kernel(const T* __restrict__ x, const uint8_t* __restrict__ mask, Planes planes, Filter filter, int band,
                   int64_t strips, T* __restrict__ out) {
-    constexpr int radius = window / 2, width = kTile + window - 1, whole = window * window;
-    constexpr unsigned all = 0xffffffffu;
-    __shared__ double rows[kTileWarps][width];
+    constexpr int radius = window / 2;
+    __shared__ double rows[kTileWarps][kTile + window - 1];
     __shared__ int counts[kTileWarps][window][kTile];
     const int lane = static_cast<int>(threadIdx.x) & 31, warp = static_cast<int>(threadIdx.x) / 32;
     const int64_t across = (planes.width + kTile - 1) / kTile, down = (planes.height + band - 1) / band;
-    const bool keep = filter.method != Method::enl;
-    const Domain unit = keep ? filter.domain : Domain::intensity;
     for (int64_t strip = static_cast<int64_t>(blockIdx.x) * kTileWarps + warp; strip < strips;
          strip += static_cast<int64_t>(gridDim.x) * kTileWarps) {
         const CudaTile<T> tile(x, mask, out, planes, strip / (across * down), strip / across % down * band,
@@ -95,10 +117,7 @@ __global__ void __launch_bounds__(kTileThreads)
             return RawPixel<T>{tile.x[at], static_cast<uint8_t>(tile.mask ? tile.mask[at] : 1)};
         };
         ColumnSums<window> sums, squares;
-        sums.clear();
-        squares.clear();
-        for (int j = 0; j < window; ++j) counts[warp][j][lane] = 0;
-        int count = 0, slot = 0;
+        WindowCount<window> counter(counts[warp], lane);
         const bool border = lane < window - 1;
         RawPixel<T> next = fetch(0, lane), next_border = border ? fetch(0, lane + kTile) : next;
         for (int t = 0; t < steps; ++t) {
@@ -111,8 +130,8 @@ __global__ void __launch_bounds__(kTileThreads)
             rows[warp][lane] = tile.intensity(pixel.value, pixel.mask, filter.domain, valid);
             const double beyond = tile.intensity(border_pixel.value, border_pixel.mask, filter.domain, border_valid);
             if (border) rows[warp][lane + kTile] = beyond;
-            const uint64_t bits = static_cast<uint64_t>(__ballot_sync(all, border_valid)) << 32 |
-                                  __ballot_sync(all, valid);  // and a barrier of the warp
+            const uint64_t beyond_bits = __ballot_sync(0xffffffffu, border_valid);
+            const uint64_t bits = beyond_bits << 32 | __ballot_sync(0xffffffffu, valid);
             __syncwarp();
             double v[window], q[window];
 #pragma unroll
@@ -123,17 +142,10 @@ __global__ void __launch_bounds__(kTileThreads)
             __syncwarp();
             const double sum = sums.push(sum_along_x<window>(v));
             const double square = squares.push(sum_along_x<window>(q));
-            const int along_x = __popcll(bits >> lane & ((1ull << window) - 1ull));
-            count += along_x - counts[warp][slot][lane];
-            counts[warp][slot][lane] = along_x;
-            slot = slot + 1 < window ? slot + 1 : 0;
+            const int count = counter.push(bits);
             const int64_t y = tile.y0 + t - (window - 1), column = tile.x0 + lane;
-            if (t < window - 1 || column >= planes.width) continue;
-            bool centre_valid = false;
-            const double centre = tile.load(y, column, filter.domain, centre_valid);
-            const double inverse = count == whole ? 1.0 / whole : 1.0 / (count > 0 ? count : 1);
-            const double m = sum * inverse, variance = variance_of(m, square, inverse);
-            tile.store(y, column, unit, keep, centre_valid, filtered_by(m, variance, centre, filter));
+            if (t >= window - 1 && column < planes.width)
+                finish<T, window>(tile, y, column, sum, square, count, filter);
         }
     }
 }
