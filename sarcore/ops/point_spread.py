@@ -59,9 +59,14 @@ def point_spread(kind: str, oversampling: float = 2.0) -> torch.Tensor:
     return taps / taps.square().sum().sqrt()
 
 
-@functools.lru_cache(maxsize=32)
 def _named_taps(kind: str, oversampling: float, device: str) -> torch.Tensor:
     return point_spread(kind, oversampling).to(device=device, dtype=torch.float32)
+
+
+@functools.lru_cache(maxsize=32)
+def _kept_taps(kind: str, oversampling: float, device: str) -> torch.Tensor:
+    with torch.inference_mode(False):  # a tensor made in inference mode could not be used in training later
+        return _named_taps(kind, oversampling, device)
 
 
 def taps_of(psf: PointSpread | None, device: torch.device) -> tuple[torch.Tensor | None, torch.Tensor | None]:
@@ -81,7 +86,8 @@ def taps_of(psf: PointSpread | None, device: torch.device) -> tuple[torch.Tensor
         )
     first, second = psf
     if isinstance(first, str):
-        both = _named_taps(first, _checks.number(second, "oversampling"), str(device))
+        named = _named_taps if torch.compiler.is_compiling() else _kept_taps  # dynamo traces no cache
+        both = named(first, _checks.number(second, "oversampling"), str(device))
         return both, both
     return _normalised(first, device), _normalised(second, device)
 
@@ -93,16 +99,27 @@ def _normalised(taps: object, device: torch.device) -> torch.Tensor:
         raise ValueError(f"psf must have an odd number of taps, at most {MAX_TAPS}, along an axis, got {_what(taps)}")
     wide = taps.detach().to(device=device, dtype=torch.float64)
     energy = wide.square().sum()
-    if taps.device.type == "cpu" and not 0.0 < energy.item() < math.inf:
-        raise ValueError(f"psf must have finite taps that are not all zero, got the energy {energy.item()}")
+    if taps.device.type == "cpu" and not torch.compiler.is_compiling():
+        _check_energy(taps.detach().double().square().sum().item())
     return (wide / energy.sqrt()).to(torch.float32)
 
 
 def _separated(psf: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    u, s, v = torch.linalg.svd(psf.detach().to(torch.float64))
+    if not psf.is_floating_point() or psf.numel() == 0:
+        raise TypeError(f"psf must hold floating-point tensors of taps, got {_what(psf)}")
+    wide = psf.detach().to(torch.float64)
+    if torch.compiler.is_compiling():
+        raise ValueError("psf must be taps along y and along x under torch.compile: a 2-D one must be read to split it")
+    _check_energy(wide.square().sum().item())
+    u, s, v = torch.linalg.svd(wide)
     if s.shape[0] > 1 and s[1] > 1e-5 * s[0]:
         raise ValueError("psf must be separable: a 2-D point spread of rank 1, or taps along y and along x")
     return u[:, 0], v[0]
+
+
+def _check_energy(energy: float) -> None:
+    if not 0.0 < energy < math.inf:
+        raise ValueError(f"psf must have finite taps that are not all zero, got the energy {energy}")
 
 
 def _what(taps: object) -> str:

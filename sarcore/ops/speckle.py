@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from sarcore.ops.point_spread import PointSpread, taps_of
 
 DOMAINS = ("intensity", "amplitude", "db", "log", "complex")
 _ADDITIVE = ("db", "log")
+_SHAPES = f"finite and above 0, {_checks.SMALLEST:g} to {_checks.LARGEST:g}"
 _NEGATIVE = {
     "intensity": "if these are decibels, pass domain='db'; if they are no-data, pass a mask that is False there",
     "amplitude": "an amplitude is |z|; if these are decibels, pass domain='db'; if no-data, pass a mask, False there",
@@ -196,8 +196,9 @@ def speckle_field(
         ValueError, TypeError: naming the argument, what it was and what is allowed.
     """
     domain = _checks.choice(domain, DOMAINS, "domain")
-    if len(shape) != 4 or any(int(n) < 0 for n in shape):
-        raise ValueError(f"shape must be (N, C, H, W), got {tuple(shape)}")
+    if not isinstance(shape, (tuple, list)) or len(shape) != 4:
+        raise ValueError(f"shape must be (N, C, H, W), got {shape!r}")
+    shape = [_checks.integer(n, "shape", 0, 2**63 - 1) for n in shape]
     dtype = dtype or (torch.complex64 if domain == "complex" else torch.float32)
     like = _image(torch.empty(tuple(shape), dtype=dtype, device=device), domain, "dtype")
     arguments = _arguments(like, looks, seed, domain, texture, psf, index, origin)
@@ -228,8 +229,8 @@ def _arguments(
             f"looks must be 1 for domain='complex': averaged looks have no phase, got {looks}; average |z|^2 with "
             "sarcore.ops.multilook instead"
         )
-    if texture is not None and not 0.0 < (texture := _checks.number(texture, "texture")) < math.inf:
-        raise ValueError(f"texture must be a finite number above 0, the order of the Gamma texture, got {texture}")
+    if texture is not None and not _shape_fits(texture := _checks.number(texture, "texture")):
+        raise ValueError(f"texture must be {_SHAPES}, the order of the Gamma texture, got {texture}")
     taps_y, taps_x = taps_of(psf, x.device)
     if isinstance(origin, torch.Tensor):
         origins = _integers(origin, "origin", (x.shape[0], 2), x.device, -(2**31), 2**31 - 1)
@@ -248,12 +249,14 @@ def _looks(looks: Any, x: torch.Tensor) -> tuple[float, torch.Tensor | None]:
         looks = looks.item()
     if not isinstance(looks, (torch.Tensor, list, tuple)):
         value = _checks.number(looks, "looks")
-        return _checks.looks(value), None
-    each = torch.as_tensor(looks)
+        if not _shape_fits(value):
+            raise ValueError(f"looks must be {_SHAPES}, got {value}")
+        return value, None
+    each = _tensor(looks, "looks")
     if each.shape != (x.shape[0],) or each.is_complex() or each.dtype == torch.bool:
         raise ValueError(f"looks must be a number or one per image, ({x.shape[0]},), got {_checks.describe(each)}")
-    if each.device.type == "cpu" and not bool(((each > 0) & each.isfinite()).all()):
-        raise ValueError(f"looks must be finite numbers above 0, got {each.tolist()}")
+    if _readable(each) and not all(map(_shape_fits, each.tolist())):
+        raise ValueError(f"looks must be {_SHAPES}, got {each.tolist()}")
     return 1.0, each.to(device=x.device, dtype=torch.float32)
 
 
@@ -266,7 +269,7 @@ def _index(index: Any, x: torch.Tensor) -> torch.Tensor | None:
         return torch.arange(first, first + x.shape[0], device=x.device) if first else None
     if not isinstance(index, (torch.Tensor, list, tuple)):
         raise TypeError(f"index must be an int or one per image, got {type(index).__name__}")
-    return _integers(torch.as_tensor(index), "index", (x.shape[0],), x.device, 0, most)
+    return _integers(_tensor(index, "index"), "index", (x.shape[0],), x.device, 0, most)
 
 
 def _integers(
@@ -276,6 +279,23 @@ def _integers(
         raise TypeError(f"{name} must hold integers, got {_checks.describe(values)}")
     if values.shape != shape:
         raise ValueError(f"{name} must have the shape {shape}, a row per image, got {_checks.describe(values)}")
-    if values.device.type == "cpu" and values.numel() and not low <= int(values.min()) <= int(values.max()) <= high:
+    values = values.to(torch.int64)  # uint64 has neither minimum nor maximum; beyond 2^63 it becomes negative
+    if _readable(values) and values.numel() and not low <= int(values.min()) <= int(values.max()) <= high:
         raise ValueError(f"{name} must be {low} to {high}, got {int(values.min())} to {int(values.max())}")
-    return values.to(device=device, dtype=torch.int64)
+    return values.to(device)
+
+
+def _shape_fits(value: float) -> bool:
+    return _checks.SMALLEST <= value <= _checks.LARGEST  # float32 computes with a Gamma shape and its reciprocal
+
+
+def _tensor(values: Any, name: str) -> torch.Tensor:
+    try:
+        return torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise TypeError(f"{name} must be a number or hold one per image, got {values!r}: {error}") from None
+
+
+def _readable(values: torch.Tensor) -> bool:
+    """Whether values can be checked: reading from a GPU would wait for it, and a traced tensor has none."""
+    return values.device.type == "cpu" and not torch.compiler.is_compiling()
