@@ -297,5 +297,4 @@ def _tensor(values: Any, name: str) -> torch.Tensor:
 
 
 def _readable(values: torch.Tensor) -> bool:
-    """Whether values can be checked: reading from a GPU would wait for it, and a traced tensor has none."""
-    return values.device.type == "cpu" and not torch.compiler.is_compiling()
+    return values.device.type == "cpu" and not torch.compiler.is_compiling()  # no waiting for a GPU, no traced values
