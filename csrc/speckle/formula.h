@@ -128,8 +128,8 @@ SARCORE_HD float tsang_from(const Sampler& s, const Stream& stream, uint32_t gro
 SARCORE_HD float gain_of(float intensity, SpeckleDomain domain) {
     const float g = intensity < kSmallestGain ? kSmallestGain : intensity;  // NaN, of looks that are none, stays
     if (domain == SpeckleDomain::amplitude) return exact_sqrt(g);
-    if (domain == SpeckleDomain::log) return exact_log_normal(g);
-    if (domain == SpeckleDomain::db) return kDecibels * exact_log_normal(g);
+    if (domain == SpeckleDomain::log) return g == g ? exact_log_normal(g) : g;
+    if (domain == SpeckleDomain::db) return g == g ? kDecibels * exact_log_normal(g) : g;
     return g;
 }
 

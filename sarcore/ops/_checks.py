@@ -63,6 +63,13 @@ def looks(value: float) -> float:
     return value
 
 
+def constant(value: torch.Tensor, name: str) -> torch.Tensor:
+    """A tensor that gets no gradient, and does not wait for one."""
+    if value.requires_grad:
+        raise ValueError(f"{name} must not require a gradient, which the op gives to x alone; pass {name}.detach()")
+    return value
+
+
 def integer(value: object, name: str, low: int, high: int) -> int:
     """An integer within limits; a symbolic one of torch.compile passes as it is."""
     if isinstance(value, torch.SymInt):

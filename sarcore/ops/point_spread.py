@@ -97,7 +97,7 @@ def _normalised(taps: object, device: torch.device) -> torch.Tensor:
         raise TypeError(f"psf must hold floating-point tensors of taps, got {_what(taps)}")
     if taps.ndim != 1 or taps.shape[0] % 2 == 0 or taps.shape[0] > MAX_TAPS:
         raise ValueError(f"psf must have an odd number of taps, at most {MAX_TAPS}, along an axis, got {_what(taps)}")
-    wide = taps.detach().to(device=device, dtype=torch.float64)
+    wide = _checks.constant(taps, "psf").to(device=device, dtype=torch.float64)
     energy = wide.square().sum()
     if taps.device.type == "cpu" and not torch.compiler.is_compiling():
         _check_energy(taps.detach().double().square().sum().item())

@@ -252,7 +252,7 @@ def _looks(looks: Any, x: torch.Tensor) -> tuple[float, torch.Tensor | None]:
         if not _shape_fits(value):
             raise ValueError(f"looks must be {_SHAPES}, got {value}")
         return value, None
-    each = _tensor(looks, "looks")
+    each = _checks.constant(_tensor(looks, "looks"), "looks")
     if each.shape != (x.shape[0],) or each.is_complex() or each.dtype == torch.bool:
         raise ValueError(f"looks must be a number or one per image, ({x.shape[0]},), got {_checks.describe(each)}")
     if _readable(each) and not all(map(_shape_fits, each.tolist())):
