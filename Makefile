@@ -12,7 +12,7 @@ BUILD_TOOLS := cmake ninja pybind11 scikit-build-core
 EDITABLE := --no-build-isolation --config-settings=build-dir=build/editable \
 	--config-settings='cmake.define.CMAKE_CUDA_ARCHITECTURES=$(CUDA_ARCHS)'
 WERROR := --config-settings=cmake.define.SARCORE_WERROR=ON
-PYTEST := --doctest-modules --doctest-glob=README.md --benchmark-disable python_tests bench/bench_*.py sarcore README.md
+PYTEST := --doctest-modules --doctest-glob="*.md" --benchmark-disable python_tests bench/bench_*.py sarcore docs README.md
 CSRC := $(shell find csrc -name '*.h' -o -name '*.cuh' -o -name '*.cpp' -o -name '*.cu')
 BUILD_INPUT := pyproject.toml CMakeLists.txt $(CSRC)
 
