@@ -224,9 +224,9 @@ def test_bad_input_is_refused():
         with pytest.raises(error, match=message):
             despeckle(x, **arguments)
     for broken, error, message in (
-        ((x * 255).byte(), TypeError, r"declare a radiometry and decode first \(sarcore.ops.decode\)"),
-        ((x * 255).short(), TypeError, r"declare a radiometry"),
-        (x.to(torch.complex64), TypeError, r"take \|z\|\^2 first \(sarcore.ops.intensity\)"),
+        ((x * 255).byte(), TypeError, r"Radiometry and convert with sarcore.ops.decode"),
+        ((x * 255).short(), TypeError, r"integers have no unit"),
+        (x.to(torch.complex64), TypeError, r"take \|z\|\^2 with sarcore.ops.intensity"),
         (x[0], ValueError, r"x must be \(N, C, H, W\)"),
         (x.numpy(), TypeError, r"x must be a torch.Tensor"),
     ):

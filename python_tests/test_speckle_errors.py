@@ -93,12 +93,12 @@ def test_negative_intensities_are_refused_with_a_way_out(psf, dtype):
     x = X.to(dtype).expand(2, 1, 4, 8).clone()
     x[1, 0, 3, 7], x[0, 0, 0, 0] = -12.5, torch.nan
     for domain in ("intensity", "amplitude"):
-        with pytest.raises(ValueError, match=f"x .*no negative.*{domain}.*-12.5.*domain='db'.*mask"):
+        with pytest.raises(ValueError, match="x holds negative .*-12.5.*domain='db'.*mask"):
             speckle(x, seed=1, domain=domain, psf=psf)
         mask = x != -12.5
         found = speckle(x, seed=1, domain=domain, psf=psf, mask=mask)
         assert found[1, 0, 3, 7] == -12.5
-        with pytest.raises(ValueError, match="smallest is -12.5"):
+        with pytest.raises(ValueError, match="smallest -12.5"):
             speckle(x, seed=1, domain=domain, psf=psf, mask=~mask)
     for domain in ("db", "log"):
         assert speckle(x, seed=1, domain=domain, psf=psf).isnan().sum() == 1
@@ -111,7 +111,7 @@ def test_a_negative_pixel_is_found_by_any_thread():
         y = x.clone()
         y[0, 0, place[0], place[1]] = -1
         for psf in (None, "box"):
-            with pytest.raises(ValueError, match="smallest is -1"):
+            with pytest.raises(ValueError, match="smallest -1"):
                 speckle(y, seed=1, psf=psf)
 
 

@@ -70,7 +70,8 @@ void despeckle(const TensorView& x, const std::optional<TensorView>& mask, const
     if (lowest < 0.0) {
         std::ostringstream text;
         text << "x holds negative " << (filter.domain == Domain::amplitude ? "amplitudes" : "intensities")
-             << " (smallest " << lowest << "); if these are decibels pass domain='db', else mask those pixels";
+             << " (smallest " << lowest
+             << "); if these are decibels pass domain='db', if they are no-data pass a mask that is False there";
         throw py::value_error(text.str());
     }
 }

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sarcore.data.images import read_image, write_image
+from sarcore.data.scene_blocks import open_scene
 from sarcore.errors import DataError
 
 # GeoTIFF: scale, tie points, transformation, key directory, doubles, texts; RPC; GDAL: metadata, no-data.
@@ -66,8 +67,9 @@ def read_raster(path: str | Path) -> Raster:
     (2, 4, 6)
     """
     path = Path(path)
-    if path.suffix.lower() == ".npy" and path.is_file():
-        return Raster(_read_npy(path))
+    if path.suffix.lower() == ".npy":
+        scene = open_scene(path)  # which takes complex numbers
+        return Raster(np.ascontiguousarray(scene, np.complex64) if np.iscomplexobj(scene) else read_image(path))
     pixels = read_image(path)
     if path.suffix.lower() not in (".tif", ".tiff"):
         return Raster(pixels)
@@ -136,19 +138,6 @@ def _whole(path: Path, write: Any, suffix: str) -> Path:
         Path(name).unlink(missing_ok=True)
         raise
     return path
-
-
-def _read_npy(path: Path) -> npt.NDArray[Any]:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"the image {path} is corrupt or cannot be read ({error}); replace or remove it") from error
-    if not np.iscomplexobj(array):
-        return read_image(path)
-    array = array[np.newaxis] if array.ndim == 2 else array
-    if array.ndim != 3 or 0 in array.shape:
-        raise DataError(f"the image {path} has the shape {array.shape}; an image is (H, W) or (C, H, W), not empty")
-    return np.ascontiguousarray(array, dtype=np.complex64)
 
 
 def _declared_nodata(tags: tuple[tuple[int, int, int, Any, bool], ...], path: Path) -> float | None:

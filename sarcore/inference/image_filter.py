@@ -96,15 +96,9 @@ def filter_image(
 def estimated_looks(image: FilteredImage) -> list[float]:
     """Looks of each channel, from its most homogeneous blocks; ValueError where there are none."""
     x, mask = image.rows(0, image.raster.pixels.shape[1])
-    x = x.double()
-    if image.domain == "db":
-        x = 10 ** (x / 10)
-    elif image.domain == "log":
-        x = x.exp()
-    elif image.domain == "amplitude":
-        x = x.square()
     return [
-        estimate_looks(x[:, c : c + 1], mask=None if mask is None else mask[:, c : c + 1]) for c in range(x.shape[1])
+        estimate_looks(x[:, c : c + 1], domain=image.domain, mask=None if mask is None else mask[:, c : c + 1])
+        for c in range(x.shape[1])
     ]
 
 

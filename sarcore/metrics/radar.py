@@ -6,24 +6,30 @@ import math
 
 import torch
 
+from sarcore.ops._radar import to_intensity
+
 _BLOCK = 16
 _LEAST = 8  # blocks
 
 
-def estimate_looks(intensity: torch.Tensor, *, mask: torch.Tensor | None = None, block: int = _BLOCK) -> float:
-    """Equivalent number of looks of the speckle in an intensity image, from its most homogeneous blocks.
+def estimate_looks(
+    x: torch.Tensor, *, domain: str = "intensity", mask: torch.Tensor | None = None, block: int = _BLOCK
+) -> float:
+    """Equivalent number of looks of the speckle in an image, from its most homogeneous blocks.
 
     >>> from sarcore.ops import speckle
     >>> round(estimate_looks(speckle(torch.ones(1, 1, 256, 256), looks=4, seed=0)))
     4
 
-    Every block of block x block pixels has the ENL mean^2 / variance, variance over n - 1; texture and edges can only
-    lower it. A block's ENL is uncertain by sqrt(2 / n) (6 %) in independent speckle, more in correlated speckle, so the
-    highest block is too high; taken is the median of the upper fifth, less that scatter's mean excess over its median:
-    1.28 sqrt(2 / n) of it. Expect 10 to 20 %, and too few looks where nothing is homogeneous.
+    Every block of block x block pixels has the ENL mean^2 / variance of its intensities, variance over n - 1; texture
+    and edges can only lower it. A block's ENL is uncertain by sqrt(2 / n) (6 %) in independent speckle, more in
+    correlated speckle, so the highest block is too high; taken is the median of the upper fifth, less that scatter's
+    mean excess over its median: 1.28 sqrt(2 / n) of it. Expect 10 to 20 %, and too few looks where nothing is
+    homogeneous.
 
     Args:
-        intensity: (N, C, H, W), floating, linear intensity, one sensor and channel.
+        x: (N, C, H, W), floating, of one sensor and channel, in the unit of `domain`.
+        domain: ``intensity``, ``amplitude``, ``db`` or ``log``; looks are always those of the intensity.
         mask: bool, broadcastable, True where a pixel counts; blocks with other pixels, NaN or zeros are left out.
         block: side of a block in pixels.
 
@@ -36,22 +42,23 @@ def estimate_looks(intensity: torch.Tensor, *, mask: torch.Tensor | None = None,
     Source: after Foucher, Boucher and Benie, Maximum likelihood estimation of the number of looks in SAR images,
     MIKON 2000, who take the mode of the distribution of block estimates.
     """
-    if intensity.ndim != 4 or not intensity.is_floating_point():
-        raise ValueError(f"intensity must be (N, C, H, W) and floating, got {tuple(intensity.shape)} {intensity.dtype}")
+    if x.ndim != 4 or not x.is_floating_point():
+        raise ValueError(f"x must be (N, C, H, W) and floating, got {tuple(x.shape)} {x.dtype}")
+    intensity = to_intensity(x.double(), domain)
     usable = intensity > 0
     if mask is not None:
         usable = usable & mask
-    pixels = _blocks(torch.where(usable, intensity, torch.nan).double(), block)
+    pixels = _blocks(torch.where(usable, intensity, torch.nan), block)
     pixels = pixels[~pixels.isnan().any(-1)]
     if pixels.shape[0] < _LEAST:
         raise ValueError(
-            f"intensity must have at least {_LEAST} whole blocks of {block} x {block} valid pixels, got "
+            f"x must have at least {_LEAST} whole blocks of {block} x {block} valid pixels, got "
             f"{pixels.shape[0]}; declare the looks"
         )
     enl = pixels.mean(-1).square() / pixels.var(-1).clamp_min(torch.finfo(torch.float64).tiny)
     upper = enl.sort().values[-max(1, math.ceil(enl.numel() / 5)) :].median().item()
     if upper > 1e9:
-        raise ValueError("intensity is constant: it has no speckle whose looks could be counted")
+        raise ValueError("x is constant: it has no speckle whose looks could be counted")
     return upper / (1.0 + 1.28 * math.sqrt(2.0 / block**2))
 
 

@@ -37,10 +37,12 @@ def images(x: object, name: str) -> torch.Tensor:
 def floating_images(x: object, name: str) -> torch.Tensor:
     """A (N, C, H, W) tensor of physical values: floating, because an integer says nothing of its unit."""
     if isinstance(x, torch.Tensor) and not x.is_floating_point():
-        raise TypeError(
-            f"{name} must be float16, bfloat16, float32 or float64, got {describe(x)}; integers have no unit: declare "
-            "one with sarcore.Radiometry and convert with sarcore.ops.decode"
+        hint = (
+            "take |z|^2 with sarcore.ops.intensity"
+            if x.is_complex()
+            else "integers have no unit: declare one with sarcore.Radiometry and convert with sarcore.ops.decode"
         )
+        raise TypeError(f"{name} must be float16, bfloat16, float32 or float64, got {describe(x)}; {hint}")
     return images(x, name)
 
 
@@ -49,18 +51,11 @@ def complex_images(x: object, name: str) -> torch.Tensor:
     if isinstance(x, torch.Tensor) and x.dtype != torch.complex64:
         raise TypeError(f"{name} must be complex64, got {describe(x)}; convert it with {name}.to(torch.complex64)")
     if isinstance(x, torch.Tensor) and x.layout == torch.strided:
+        if x.ndim != 4:
+            raise ValueError(f"{name} must be (N, C, H, W), got {describe(x)}")
         images(x.real, name)
-    else:
-        images(x, name)
-    assert isinstance(x, torch.Tensor)
-    return x
-
-
-def looks(value: float) -> float:
-    """A number of looks."""
-    if not 0.0 < value < LARGEST:
-        raise ValueError(f"looks must be a finite number above 0, got {value}")
-    return value
+        return x
+    return images(x, name)
 
 
 def constant(value: torch.Tensor, name: str) -> torch.Tensor:

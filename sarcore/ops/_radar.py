@@ -12,19 +12,6 @@ DOMAINS = ("intensity", "amplitude", "db", "log")
 _LOG_PER_DECIBEL = math.log(10) / 10
 
 
-def images(x: object, name: str) -> torch.Tensor:
-    """A (N, C, H, W) tensor of a floating dtype; what integers and complex numbers mean is for the caller to say."""
-    if isinstance(x, torch.Tensor):
-        if x.is_complex():
-            raise TypeError(f"{name} is complex, {_checks.describe(x)}; take |z|^2 first (sarcore.ops.intensity)")
-        if not x.is_floating_point():
-            raise TypeError(
-                f"{name} holds integers of unknown unit, {_checks.describe(x)}; declare a radiometry and decode first "
-                "(sarcore.ops.decode)"
-            )
-    return _checks.images(x, name)
-
-
 def window_size(window: object, x: torch.Tensor) -> int:
     """An odd window that fits into the images."""
     if isinstance(window, bool) or not isinstance(window, int):
@@ -44,20 +31,28 @@ def positive(value: object, name: str) -> float:
     return number
 
 
+def negative(valid: torch.Tensor, domain: str) -> ValueError:
+    """What to say of valid pixels, intensities or amplitudes, some of which are negative."""
+    smallest = float(valid[valid < 0].min())
+    units = "intensities" if domain == "intensity" else "amplitudes"
+    return ValueError(
+        f"x holds negative {units} (smallest {smallest:g}); if these are decibels pass domain='db', if they are "
+        "no-data pass a mask that is False there"
+    )
+
+
 def valid_pixels(x: torch.Tensor, mask: torch.Tensor | None, domain: str) -> torch.Tensor:
-    """Where a pixel counts: the mask says so and it is no NaN. On CUDA, where a check would wait for the device, and
-    in compiled graphs a negative intensity or amplitude is one more kind of no-data; else it is refused."""
+    """Where a pixel counts: the mask says so and it is no NaN.
+
+    On CUDA, where a check would wait for the device, and in compiled graphs a negative intensity or amplitude is one
+    more kind of no-data; else it is refused.
+    """
     valid = ~x.isnan() if mask is None else ~x.isnan() & mask
     if domain in ("intensity", "amplitude"):
-        negative = x < 0
-        if x.device.type == "cpu" and not torch.compiler.is_compiling() and bool((negative & valid).any()):
-            smallest = float(x[negative & valid].min())
-            units = "intensities" if domain == "intensity" else "amplitudes"
-            raise ValueError(
-                f"x holds negative {units} (smallest {smallest:g}); if these are decibels pass domain='db', else mask "
-                "those pixels"
-            )
-        valid = valid & ~negative
+        below = x < 0
+        if x.device.type == "cpu" and not torch.compiler.is_compiling() and bool((below & valid).any()):
+            raise negative(x[valid], domain)
+        valid = valid & ~below
     return valid
 
 

@@ -227,7 +227,7 @@ def despeckle(
     filters and scene heterogeneity, IEEE TGRS 1990. Lopes et al., Maximum a posteriori speckle filtering and first
     order texture models in SAR images, IGARSS 1990.
     """
-    x = _radar.images(x, "x")
+    x = _checks.floating_images(x, "x")
     method = _checks.choice(method, METHODS, "method")
     domain = _checks.choice(domain, _radar.DOMAINS, "domain")
     window = _radar.window_size(window, x)

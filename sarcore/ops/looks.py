@@ -39,7 +39,7 @@ def enl(
 
     Source: Oliver and Quegan, Understanding Synthetic Aperture Radar Images, 1998, section 4.3.
     """
-    x = _radar.images(x, "x").detach()
+    x = _checks.floating_images(x, "x").detach()
     domain = _checks.choice(domain, _radar.DOMAINS, "domain")
     mask = _checks.mask_of(mask, x)
     result = torch.float64 if x.dtype == torch.float64 else torch.float32
@@ -103,7 +103,7 @@ def multilook(
         if domain != "intensity":
             raise ValueError(f"domain must be 'intensity' for complex x, which is detected as |z|^2, got {domain!r}")
         x = x.real.square() + x.imag.square()
-    x = _radar.images(x, "x")
+    x = _checks.floating_images(x, "x")
     block = _block(looks, x)
     mask = _checks.mask_of(mask, x)
     valid = _radar.valid_pixels(x, mask, domain)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from sarcore.ops import _checks
-from sarcore.ops.speckle import DOMAINS
+from sarcore.ops._speckle_arguments import DOMAINS
 from sarcore.transforms._random import Draw, Interval, RandomTransform, as_batch
 
 # What an offset of 1 dB is: decades of a factor, or a summand.
