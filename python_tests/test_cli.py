@@ -18,6 +18,8 @@ COMMANDS = [
     "demo",
     "doctor",
     "simulate",
+    "speckle",
+    "despeckle",
     "train",
     "train began",
     "train classifier",

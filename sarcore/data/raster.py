@@ -69,7 +69,7 @@ def read_raster(path: str | Path) -> Raster:
     path = Path(path)
     if path.suffix.lower() == ".npy":
         scene = open_scene(path)  # which takes complex numbers
-        return Raster(np.ascontiguousarray(scene, np.complex64) if np.iscomplexobj(scene) else read_image(path))
+        return Raster(np.array(scene, np.complex64) if np.iscomplexobj(scene) else read_image(path))
     pixels = read_image(path)
     if path.suffix.lower() not in (".tif", ".tiff"):
         return Raster(pixels)

@@ -1,0 +1,126 @@
+"""``sarcore speckle`` and ``sarcore despeckle``: what they write, say and refuse."""
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from rasterio.transform import Affine
+
+from sarcore import ops
+from sarcore.cli import main
+from sarcore.data import Raster, read_raster, write_raster
+
+PLACE = {"crs": "EPSG:32631", "transform": Affine(10.0, 0.0, 5e5, 0.0, -10.0, 4.6e6)}
+
+
+@pytest.fixture
+def scene(tmp_path):
+    """A GeoTIFF of two bands in decibels, four looks, with no-data."""
+    decibels = ops.speckle(torch.full((1, 2, 200, 150), -12.0), 4.0, seed=5, domain="db")[0].numpy()
+    decibels[:, :10] = -99.0
+    file = tmp_path / "scene.tif"
+    layout = {"driver": "GTiff", "height": 200, "width": 150, "count": 2, "dtype": "float32", "nodata": -99.0}
+    with rasterio.open(file, "w", **layout, **PLACE) as out:
+        out.write(decibels)
+        out.set_band_description(2, "VH")
+    return file, decibels
+
+
+def test_speckle_of_a_geotiff(scene, tmp_path, capsys):
+    file, decibels = scene
+    out = tmp_path / "out.tif"
+    assert main(["speckle", str(file), str(out), "--looks", "2.5", "--seed", "3", "--psf", "gaussian"]) == 0
+    said = capsys.readouterr().out
+    assert "scene.tif holds db" in said
+    assert "--domain" in said
+    with rasterio.open(file) as before, rasterio.open(out) as after:
+        assert (after.crs, after.transform, after.nodata) == (before.crs, before.transform, -99.0)
+        assert after.descriptions == (None, "VH")
+        found = after.read()
+    x = torch.from_numpy(decibels)[None]
+    expected = ops.speckle(x, 2.5, seed=3, domain="db", psf="gaussian", mask=x != -99)[0]
+    np.testing.assert_array_equal(found, expected)
+    assert (found[:, :10] == -99).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "arguments"),
+    [
+        (["--method", "refined_lee", "--looks", "4"], {"method": "refined_lee", "looks": 4.0}),
+        (["--method", "frost", "--window", "5", "--damping", "2", "--looks", "4"],
+         {"method": "frost", "window": 5, "damping": 2.0, "looks": 4.0}),
+        (["--looks", "4", "--domain", "log"], {"looks": 4.0, "domain": "log"}),
+    ],
+)  # fmt: skip
+def test_despeckle_of_a_geotiff(scene, tmp_path, options, arguments):
+    file, decibels = scene
+    out = tmp_path / "out.tif"
+    assert main(["despeckle", str(file), str(out), *options]) == 0
+    x = torch.from_numpy(decibels)[None]
+    expected = ops.despeckle(x, mask=x != -99, **{"domain": "db", **arguments})[0]
+    np.testing.assert_array_equal(read_raster(out).pixels, expected)
+    kept, given = ([(code, value) for code, _, _, value, _ in read_raster(f).tags] for f in (out, file))
+    assert kept == given
+
+
+def test_looks_are_estimated_and_said(scene, tmp_path, capsys):
+    file, _ = scene
+    assert main(["despeckle", str(file), str(tmp_path / "out.tif")]) == 0
+    said = capsys.readouterr().out
+    estimates = said.split("looks ")[1].split(", estimated")[0].split(", ")
+    assert [float(e) for e in estimates] == pytest.approx([4.0, 4.0], rel=0.15)
+    assert "--looks" in said
+
+
+def test_eight_bit_images_need_a_declaration(tmp_path, capsys):
+    file = tmp_path / "patch.png"
+    write_raster(file, Raster(np.full((1, 64, 64), 180, np.uint8)))
+    out = tmp_path / "out.png"
+    assert main(["speckle", str(file), str(out), "--looks", "1"]) == 1
+    assert "amplitude" in capsys.readouterr().err
+    assert not out.exists()
+    assert main(["speckle", str(file), str(out), "--looks", "1", "--domain", "amplitude"]) == 0
+    assert "beyond 0 to 255" in capsys.readouterr().out
+    assert read_raster(out).pixels.dtype == np.uint8
+
+
+def test_complex_images(tmp_path, capsys):
+    z = ops.speckle_field((1, 1, 160, 160), seed=1, domain="complex")[0].numpy()
+    file = tmp_path / "z.npy"
+    np.save(file, z)
+    assert main(["speckle", str(file), str(tmp_path / "w.npy"), "--looks", "1", "--seed", "9"]) == 0
+    expected = ops.speckle(torch.from_numpy(z)[None], 1, seed=9, domain="complex")[0]
+    np.testing.assert_array_equal(read_raster(tmp_path / "w.npy").pixels, expected)
+    assert main(["speckle", str(file), str(tmp_path / "w.npy"), "--looks", "4"]) == 1
+    assert "looks must be 1" in capsys.readouterr().err
+    assert main(["despeckle", str(file), str(tmp_path / "i.npy"), "--looks", "1"]) == 0
+    power = torch.from_numpy(z.real**2 + z.imag**2)[None]
+    np.testing.assert_array_equal(read_raster(tmp_path / "i.npy").pixels, ops.despeckle(power, looks=1.0)[0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["speckle", "nowhere.tif", "out.tif", "--looks", "1"], "nowhere.tif does not exist"),
+        (["speckle", "scene.tif", "out.tif", "--looks", "0"], "looks must be"),
+        (["speckle", "scene.tif", "out.jpg", "--looks", "1"], "out.jpg"),
+        (["speckle", "scene.tif", "out.tif", "--looks", "1", "--domain", "intensity"], "negative intensities"),
+        (["speckle", "scene.tif", "out.tif", "--looks", "1", "--domain", "complex"], "contradicts"),
+        (
+            ["speckle", "scene.tif", "out.tif", "--looks", "1", "--psf", "hamming", "--oversampling", "9"],
+            "oversampling",
+        ),
+        (["despeckle", "scene.tif", "out.png"], "write a .tif"),
+        (["despeckle", "scene.tif", "out.tif", "--looks", "4", "--window", "8"], "window must be odd"),
+        (["despeckle", "scene.tif", "out.tif", "--looks", "4", "--method", "refined_lee", "--window", "5"], "7"),
+        (["despeckle", "scene.tif", "no/where/out.tif"], "does not exist"),
+    ],
+)
+def test_one_line_says_what_is_wrong(scene, tmp_path, monkeypatch, capsys, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(p.name for p in tmp_path.iterdir())
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == before
