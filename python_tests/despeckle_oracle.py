@@ -82,7 +82,8 @@ EDGES = [
 def half_window(window: np.ndarray, valid: np.ndarray, looks: float) -> np.ndarray:
     """Lee 1981: the half of a 7 x 7 window that lies on the centre's side of the strongest edge; all where it is flat.
 
-    Flat: the strongest gradient is within 2.5 standard deviations of what speckle gives on the mean of the grid.
+    Flat: the strongest gradient is within 2.5 standard deviations of what speckle gives on the mean of the grid, where
+    2 x 2 pixels are one independent sample.
     """
     means = np.zeros((3, 3))
     for i, j in [(1, 1), *np.ndindex(3, 3)]:
@@ -93,7 +94,7 @@ def half_window(window: np.ndarray, valid: np.ndarray, looks: float) -> np.ndarr
     weights = np.zeros((7, 7))
     for i, j in np.ndindex(3, 3):
         weights[2 * i : 2 * i + 3, 2 * j : 2 * j + 3] += (1 - i) / 9
-    deviation = np.sqrt((weights**2).sum()) * means.mean() / np.sqrt(looks)
+    deviation = 2 * np.sqrt((weights**2).sum()) * means.mean() / np.sqrt(looks)
     if strengths.max() <= 2.5 * deviation:
         return np.ones((7, 7), bool)
     _, first, second, half_first, half_second = EDGES[int(np.argmax(strengths >= strengths.max() - close))]

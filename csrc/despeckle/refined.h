@@ -4,9 +4,10 @@
 // Nine 3 x 3 means, with centres at -2, 0 and 2, form a grid; four gradients over it (edge along x, along y, along the
 // falling and along the rising diagonal; the first of the largest wins) give the edge, and of the two means beside
 // it the one nearer to the central mean (the first of equals) gives the half: 28 pixels with the line of the edge.
-// A gradient is the difference of two sums of three means. Of speckle alone it has the standard deviation
-// sqrt(2 * 39) / 9 Cu mean (the 3 x 3 windows overlap: 13 weights squared in each of three rows); where the strongest
-// is below 2.5 of them the area is flat and the whole window counts.
+// A gradient is the difference of two sums of three means. Of independent speckle it has the standard deviation
+// sqrt(2 * 39) / 9 Cu mean (the 3 x 3 windows overlap: 13 weights squared in each of three rows). Detected images have
+// pixels of about half their resolution (Sentinel-1 GRD: 10 m of 20 m): 2 x 2 pixels are one sample, and the deviation
+// is twice that. Where the strongest gradient is below 2.5 of those the area is flat and the whole window counts.
 // Windows at a border are their own mirror image, so equal gradients are common there: three numbers in a line are
 // added as (first + last) + middle, which gives a mirror image the same bits and leaves the choice to the fixed order.
 #pragma once
@@ -16,7 +17,7 @@
 namespace sarcore {
 
 inline constexpr int kHalves = 8, kParts = kHalves + 1, kHalfPixels = 28, kWindowPixels = 49;
-inline constexpr double kEdgeContrast = 2.5 * 0.98130676292531638 / 9.0;  // of Cu times the sum of the nine means
+inline constexpr double kEdgeContrast = 2.5 * 2.0 * 0.98130676292531638 / 9.0;  // of Cu times the sum of the nine means
 
 // Row q of half h, or of the whole window, h = 8: its pixels are `length` columns from `start` on, both counted from
 // the window's corner.
