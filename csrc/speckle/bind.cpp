@@ -40,17 +40,13 @@ const float* taps_of(const std::optional<TensorView>& view, const char* name, co
     return view->as<const float>();
 }
 
-bool speckle(const std::optional<TensorView>& x, const std::optional<TensorView>& mask, const TensorView& out,
-             double looks, const std::optional<TensorView>& looks_of, const std::optional<TensorView>& index, int64_t y,
-             int64_t x_origin, const std::optional<TensorView>& origin, uint64_t seed, const std::string& domain,
-             double texture, const std::optional<TensorView>& taps_y, const std::optional<TensorView>& taps_x,
-             bool conjugate, bool refuse, int threads) {
-    SpeckleArguments a{};
-    a.domain = domain_of(domain);
-    const bool complex = a.domain == SpeckleDomain::complex;
+void require_images(const std::optional<TensorView>& x, const std::optional<TensorView>& mask, const TensorView& out,
+                    bool complex) {
     require_layout(out, "out", complex ? 5 : 4);
     require(out.writable && (!complex || (out.shape[4] == 2 && out.dtype == DType::f32)), "out", out,
             "writable, and (N, C, H, W, 2) float32 for complex images");
+    require(out.shape[1] <= 65536, "x", out, "an image of at most 65536 channels");
+    require_cuda_build(out, "x");
     if (x) {
         require(x->contiguous() && x->dtype == out.dtype, "x", *x, "contiguous and of the dtype of the result");
         require_same_shape(*x, "x", out, "the result");
@@ -62,23 +58,10 @@ bool speckle(const std::optional<TensorView>& x, const std::optional<TensorView>
                 "mask", *mask, "contiguous, bool or uint8, with one byte per pixel");
         require_same_device(*mask, "mask", out, "x");
     }
-    require_cuda_build(out, "x");
-    a.count = out.shape[0], a.channels = out.shape[1], a.height = out.shape[2], a.width = out.shape[3];
-    if (a.channels > 65536) throw py::value_error("x must have at most 65536 channels, got " + out.describe());
-    a.mask = mask ? mask->as<const uint8_t>() : nullptr;
-    a.looks = static_cast<float>(looks);
-    a.looks_of = per_image<float>(looks_of, "looks", DType::f32, 1, out);
-    a.index = per_image<int64_t>(index, "index", DType::i64, 1, out);
-    a.origin = per_image<int64_t>(origin, "origin", DType::i64, 2, out);
-    a.y = y, a.x = x_origin, a.seed = seed, a.conjugate = conjugate, a.refuse = refuse;
-    a.texture = static_cast<float>(texture);
-    a.taps_y = taps_of(taps_y, "psf", out, a.radius_y);
-    a.taps_x = taps_of(taps_x, "psf", out, a.radius_x);
-    if ((a.taps_x == nullptr) != (a.taps_y == nullptr)) throw py::value_error("psf must have taps along both axes");
+}
 
-    prefer_huge_pages(out);
-    bool negative = false;
-    if (complex) {
+bool run(const std::optional<TensorView>& x, const SpeckleArguments& a, int threads, const TensorView& out) {
+    if (a.domain == SpeckleDomain::complex) {
         const float* from = x ? x->as<const float>() : nullptr;
         py::gil_scoped_release nogil;
         if (!out.cuda) return speckle_complex_cpu(from, a, threads, out.as<float>());
@@ -87,6 +70,7 @@ bool speckle(const std::optional<TensorView>& x, const std::optional<TensorView>
 #endif
         return false;
     }
+    bool negative = false;
     dispatch_floating(out, "x", [&](auto element) {
         using T = decltype(element);
         const T* from = x ? x->as<const T>() : nullptr;
@@ -100,6 +84,29 @@ bool speckle(const std::optional<TensorView>& x, const std::optional<TensorView>
 #endif
     });
     return negative;
+}
+
+bool speckle(const std::optional<TensorView>& x, const std::optional<TensorView>& mask, const TensorView& out,
+             double looks, const std::optional<TensorView>& looks_of, const std::optional<TensorView>& index, int64_t y,
+             int64_t x_origin, const std::optional<TensorView>& origin, uint64_t seed, const std::string& domain,
+             double texture, const std::optional<TensorView>& taps_y, const std::optional<TensorView>& taps_x,
+             bool conjugate, bool refuse, int threads) {
+    SpeckleArguments a{};
+    a.domain = domain_of(domain);
+    require_images(x, mask, out, a.domain == SpeckleDomain::complex);
+    a.count = out.shape[0], a.channels = out.shape[1], a.height = out.shape[2], a.width = out.shape[3];
+    a.mask = mask ? mask->as<const uint8_t>() : nullptr;
+    a.looks = static_cast<float>(looks);
+    a.looks_of = per_image<float>(looks_of, "looks", DType::f32, 1, out);
+    a.index = per_image<int64_t>(index, "index", DType::i64, 1, out);
+    a.origin = per_image<int64_t>(origin, "origin", DType::i64, 2, out);
+    a.y = y, a.x = x_origin, a.seed = seed, a.conjugate = conjugate, a.refuse = refuse;
+    a.texture = static_cast<float>(texture);
+    a.taps_y = taps_of(taps_y, "psf", out, a.radius_y);
+    a.taps_x = taps_of(taps_x, "psf", out, a.radius_x);
+    if ((a.taps_x == nullptr) != (a.taps_y == nullptr)) throw py::value_error("psf must have taps along both axes");
+    prefer_huge_pages(out);
+    return run(x, a, threads, out);
 }
 
 }  // namespace
