@@ -89,11 +89,11 @@ __device__ T speckled(const T* x, const uint8_t* mask, int64_t p, float gain, Sp
 }
 
 __device__ void turned(const float* x, const uint8_t* mask, int64_t p, float a, float b, bool conjugate, float* out) {
-    const float re = x ? x[2 * p] : 1.0f, im = x ? x[2 * p + 1] : 0.0f;
-    const bool valid = !mask || mask[p];
     b = (conjugate ? -1.0f : 1.0f) * b;
-    out[2 * p] = valid ? re * a - im * b : re;
-    out[2 * p + 1] = valid ? re * b + im * a : im;
+    const float re = x ? x[2 * p] : a, im = x ? x[2 * p + 1] : b;
+    const bool turn = x && (!mask || mask[p]);
+    out[2 * p] = turn ? re * a - im * b : re;
+    out[2 * p + 1] = turn ? re * b + im * a : im;
 }
 
 // Four pixels of a row from column c on, those outside the image left out.
