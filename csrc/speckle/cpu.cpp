@@ -103,12 +103,16 @@ struct Grid {
 
 // Fills the block with the quads first, first + 1, ... of the image.
 void place_block(const Place& place, const Grid& grid, int64_t first, int count, Block& block) {
-    int64_t row = first / grid.groups, group = first % grid.groups;
     block.count = count;
-    for (int i = 0; i < count; ++i) {
-        block.group[i] = static_cast<uint32_t>(grid.first_group + group);
-        block.row[i] = static_cast<uint32_t>(place.y + row);
-        if (++group == grid.groups) group = 0, ++row;
+    for (int done = 0; done < count;) {
+        const int64_t row = (first + done) / grid.groups, group = (first + done) % grid.groups;
+        const int part = static_cast<int>(std::min<int64_t>(count - done, grid.groups - group));
+        const uint32_t g = static_cast<uint32_t>(grid.first_group + group), r = static_cast<uint32_t>(place.y + row);
+        for (int i = 0; i < part; ++i) {
+            block.group[done + i] = g + static_cast<uint32_t>(i);
+            block.row[done + i] = r;
+        }
+        done += part;
     }
 }
 
@@ -150,7 +154,7 @@ bool for_tasks(const SpeckleArguments& a, int threads, const Task& task) {
 struct Samplers {
     Sampler speckle, texture;
     Stream stream, texture_stream;
-    bool textured;
+    bool textured, bounded;
     Samplers(const SpeckleArguments& a, int64_t image) {
         const Place place = a.place(image);
         const float looks = a.looks_for(image);
@@ -158,6 +162,7 @@ struct Samplers {
         stream = stream_of(a.seed, place.image, a.channel(image), Purpose::speckle);
         textured = a.texture > 0.0f;
         if (textured) texture = sampler_of(a.texture, 1.0f / a.texture);
+        bounded = speckle.factors > 0 && !textured;
         texture_stream = stream_of(a.seed, place.image, a.channel(image), Purpose::texture);
     }
     void intensities(const Block& block, QuadValues& out) const {
@@ -193,7 +198,8 @@ bool independent(const T* x, const SpeckleArguments& a, int64_t image, const Gri
         place_block(place, grid, first, static_cast<int>(std::min<int64_t>(kQuads, end - first)), block);
         samplers.intensities(block, values);
         interleave(values, block.count, gain);
-        gains(a.domain, 4 * block.count, gain);
+        // No product of uniforms is below the smallest gain.
+        if (!samplers.bounded || a.domain != SpeckleDomain::intensity) gains(a.domain, 4 * block.count, gain);
         for_rows(grid, a.width, first, block.count, [&](int64_t pixel, int at, int n) {
             negative |= apply_gains(x, a, image * a.pixels() + pixel, gain + at, n, out);
         });

@@ -27,6 +27,11 @@ SARCORE_MULTIVERSION void minus_logs(const float* a, const float* b, int n, floa
         for (int i = 0; i < n; ++i) out[i] = -scale * exact_log_normal(a[i]);
 }
 
+// One look, the most frequent case, without the array of uniforms in between.
+SARCORE_MULTIVERSION void exponentials(const uint32_t* words, int n, float scale, float* out) {
+    for (int i = 0; i < n; ++i) out[i] = -scale * exact_log_normal(uniform_of(words[i]));
+}
+
 SARCORE_MULTIVERSION void attempts(const float* normals, const uint32_t* words, int n, const Sampler& sampler,
                                    float* out) {
     const Sampler s = sampler;
@@ -117,8 +122,13 @@ void redraw_rejected(const Block& block, const Stream& stream, const Sampler& s,
 
 void gamma_product(const Block& block, const Stream& stream, const Sampler& s, QuadValues& out) {
     QuadWords words;
-    QuadValues low, high;
     const int n = block.count;
+    if (s.factors == 1) {
+        block_words(block, stream, 0, words);
+        for (int j = 0; j < 4; ++j) exponentials(words.w[j], n, s.scale, out.v[j]);
+        return;
+    }
+    QuadValues low, high;
     for (int f = 0; f < s.factors; ++f) {
         block_words(block, stream, static_cast<uint32_t>(f), words);
         QuadValues& product = f < 4 ? low : high;
