@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import multiprocessing
 import pickle
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from sarcore.ops import speckle
 from sarcore.transforms import (
     Compose,
     RandomFlip,
@@ -22,6 +24,7 @@ from sarcore.transforms import (
     RandomTransform,
     ToDecibel,
 )
+from sarcore.transforms._random import Draw
 
 # Python >= 3.12 warns of any fork in a process with threads, and PyTorch always has some.
 forks = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -214,3 +217,23 @@ def test_the_base_class_is_enough_for_a_transform_of_ones_own() -> None:
     x = torch.ones(2000, 1, 1, 1)
     gain = Compose([RandomGain(seed=1)])(x, index=0).flatten().sort().values
     assert (gain - (torch.arange(2000) + 0.5) / 2000).abs().max().item() < 1.63 / 2000**0.5
+
+
+def test_two_kinds_of_speckle_of_one_seed_are_independent() -> None:
+    clean = torch.ones(1, 1, 256, 256)
+    first: Any
+    for first in (RandomSpeckle(looks=4, seed=1), lambda x, index: speckle(x, 4, seed=1, index=index)):
+        x = first(clean, index=0)
+        y = RandomLooks(4, 2, seed=1)(x, index=0)
+        pair = torch.stack([x.flatten(), (y / x).flatten()])
+        assert abs(torch.corrcoef(pair)[0, 1].item()) < 4 / 256
+        assert y.mean().item() == pytest.approx(1.0, abs=0.015)
+        assert (y.mean() ** 2 / y.var()).item() == pytest.approx(2.0, rel=0.05)
+
+
+def test_speckle_is_independent_of_the_looks_that_were_drawn() -> None:
+    count = 3000
+    x = torch.ones(count, 1, 1, 2)
+    u = Draw(0, 1, "RandomLooks").uniforms(x, 2)
+    g = RandomLooks(4, 2, seed=1)(x, index=0).reshape(count, 2)
+    assert abs(torch.corrcoef(torch.stack([u[:, 1], g[:, 1].double()]))[0, 1].item()) < 4 / math.sqrt(count)

@@ -32,8 +32,12 @@ class Draw(NamedTuple):
         only, which rounding to float32 removes again.
         """
         shape = (x.shape[0], 1, 1, count)
-        g = speckle_field(shape, seed=_mixed(self.seed, self.salt), index=self.number, device=x.device)
+        g = speckle_field(shape, seed=self.own_seed(), index=self.number, device=x.device)
         return torch.exp(-g.double()).reshape(x.shape[0], count)
+
+    def own_seed(self, *purpose: str) -> int:
+        """A seed for one purpose of one class: two classes of one seed, or two purposes, draw independent numbers."""
+        return _mixed(self.seed, self.salt, *purpose)
 
 
 class RandomTransform(nn.Module):

@@ -33,7 +33,7 @@ class RandomSpeckle(RandomTransform):
         domain: unit of the images: ``intensity``, ``amplitude``, ``db``, ``log``, or ``complex`` (looks=1).
         p: probability that a sample is changed; the others stay bit for bit what they were.
         seed: see `RandomTransform`. A fixed number of looks gives the bits of `sarcore.ops.speckle` with this seed and
-            index.
+            index: images that the op speckled with both would get the same speckle a second time. Take another seed.
         texture, psf: as in `sarcore.ops.speckle`.
 
     Called with x, (C, H, W) or (N, C, H, W), float16, bfloat16, float32, float64 or complex64, on the CPU or CUDA, and
@@ -102,7 +102,8 @@ class RandomLooks(RandomTransform):
         looks_in: equivalent number of looks of the images, above 0 (`sarcore.ops.enl` measures it).
         looks_out: (low, high), 0 < low <= high <= looks_in, drawn log-uniformly, or one number.
         domain: ``intensity``, ``amplitude``, ``db`` or ``log``.
-        p, seed: as in `RandomSpeckle`.
+        p: as in `RandomSpeckle`.
+        seed: see `RandomTransform`. The speckle is independent of that of `RandomSpeckle` and of the op of this seed.
 
     Called as `RandomSpeckle` is.
 
@@ -136,7 +137,8 @@ class RandomLooks(RandomTransform):
         gap = 1.0 / log_uniform(self.looks_out, u[:, 1]) - 1.0 / self.looks_in
         looks = (1.0 + 1.0 / self.looks_in) / gap.clamp(min=1.0 / _MOST_LOOKS)
         mask = self.chosen(u[:, 0]) & (gap > 1.0 / _MOST_LOOKS).reshape(-1, 1, 1, 1)
-        return speckle(x, looks.float(), seed=draw.seed, domain=self.domain, index=draw.number, mask=mask)
+        seed = draw.own_seed("speckle")  # not that of RandomSpeckle, whose speckle the images may have
+        return speckle(x, looks.float(), seed=seed, domain=self.domain, index=draw.number, mask=mask)
 
     def extra_repr(self) -> str:
         """The settings, for print(module)."""
