@@ -199,6 +199,22 @@ def test_negative_values_are_refused_with_a_way_out():
     despeckle(-torch.zeros(1, 1, 9, 9))
 
 
+def test_integers_of_numpy_are_integers():
+    x = torch.rand(1, 1, 12, 9)
+    assert torch.equal(despeckle(x, "lee", np.int64(5), np.float32(2)), despeckle(x, "lee", 5, 2))
+
+
+def test_an_infinite_pixel_spoils_the_windows_that_hold_it_unless_masked():
+    x = torch.rand(1, 1, 20, 20) + 0.5
+    x[..., 10, 10] = float("inf")
+    for method in METHODS:
+        bad = ~despeckle(x, method).isfinite()[0, 0]
+        assert bool(bad[10, 10])
+        bad[7:14, 7:14] = False
+        assert not bool(bad.any())
+        assert bool(despeckle(x, method, mask=x.isfinite())[x.isfinite()].isfinite().all())
+
+
 def test_bad_input_is_refused():
     x = torch.rand(1, 1, 12, 9)
     cases = [
@@ -209,11 +225,12 @@ def test_bad_input_is_refused():
         (TypeError, r"window must be an int", {"window": 5.0}),
         (TypeError, r"window must be an int", {"window": True}),
         (ValueError, r"window must be 7 for refined_lee.*got 5", {"method": "refined_lee", "window": 5}),
-        (ValueError, r"looks must be positive and finite, got 0.0", {"looks": 0}),
-        (ValueError, r"looks must be positive and finite, got -1.0", {"looks": -1}),
-        (ValueError, r"looks must be positive and finite, got inf", {"looks": float("inf")}),
-        (ValueError, r"looks must be positive and finite, got nan", {"looks": float("nan")}),
+        (ValueError, r"looks must be a finite number above 0, 1e-30 to 1e\+37, got 0.0", {"looks": 0}),
+        (ValueError, r"looks must be a finite number above 0, 1e-30 to 1e\+37, got -1.0", {"looks": -1}),
+        (ValueError, r"looks must be a finite number above 0, 1e-30 to 1e\+37, got inf", {"looks": float("inf")}),
+        (ValueError, r"looks must be a finite number above 0, 1e-30 to 1e\+37, got nan", {"looks": float("nan")}),
         (TypeError, r"looks must be a number, got '4'", {"looks": "4"}),
+        (TypeError, r"looks must be a number, got True", {"looks": True}),
         (ValueError, r"damping must be finite and not negative, got -0.1", {"damping": -0.1}),
         (ValueError, r"method must be one of 'boxcar', 'lee'", {"method": "median"}),
         (ValueError, r"domain must be one of 'intensity'", {"domain": "dB"}),

@@ -93,12 +93,20 @@ def test_multilook_is_the_mean_of_blocks(domain, looks, partial):
 def test_multilook_of_complex_images_and_of_narrow_dtypes():
     z = torch.randn(1, 2, 12, 12, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(multilook(z, (3, 2)), multilook(z.abs().square(), (3, 2)))
-    assert multilook(z.to(torch.complex128)).dtype == torch.float64
+    with pytest.raises(TypeError, match=r"x must be complex64, got .*complex128.*x.to\(torch.complex64"):
+        multilook(z.to(torch.complex128))
     x = torch.full((1, 1, 8, 8), 60000.0).half()
     assert torch.equal(multilook(x, (4, 4)), x[..., :2, :2])
     assert multilook(x.bfloat16()).dtype == torch.bfloat16
     with pytest.raises(ValueError, match="domain must be 'intensity' for complex x"):
         multilook(z, domain="db")
+
+
+def test_large_blocks_lose_no_digits():
+    x = torch.full((1, 1, 4096, 4096), 0.3)
+    assert multilook(x, (4096, 4096)).item() == pytest.approx(0.3, rel=1e-6)
+    wide = multilook(x[..., :300], (4096, 3), domain="amplitude")
+    assert bool((wide / 0.3 - 1).abs().max() < 1e-6)
 
 
 @every_domain
@@ -115,6 +123,12 @@ def test_multilook_gradients(domain):
     zero = torch.zeros(1, 1, 4, 4, requires_grad=True)
     multilook(zero, domain="amplitude").sum().backward()
     assert bool(zero.grad.isfinite().all())
+
+
+def test_integers_of_numpy_are_integers():
+    x = torch.rand(1, 1, 12, 12)
+    assert torch.equal(multilook(x, (np.int64(2), np.uint8(3))), multilook(x, (2, 3)))
+    assert torch.equal(enl(x, np.int32(5)), enl(x, 5))
 
 
 def test_compiled_equals_eager():
@@ -138,7 +152,7 @@ def test_bad_input_is_refused():
         with pytest.raises(ValueError, match="looks must be a pair"):
             multilook(x, looks)
     for looks in ((2.0, 2), (True, 2)):
-        with pytest.raises(TypeError, match="looks must be two ints"):
+        with pytest.raises(TypeError, match="each of the looks must be an int"):
             multilook(x, looks)
     with pytest.raises(ValueError, match="partial must be one of"):
         multilook(x, partial="pad")

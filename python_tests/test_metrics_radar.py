@@ -40,10 +40,40 @@ def test_looks_that_cannot_be_known():
         estimate_looks(torch.rand(1, 1, 40, 40))
     with pytest.raises(ValueError, match="constant"):
         estimate_looks(torch.ones(1, 1, 128, 128))
-    with pytest.raises(ValueError, match="floating"):
-        estimate_looks(torch.ones(1, 1, 128, 128, dtype=torch.uint8))
-    with pytest.raises(ValueError, match="N, C, H, W"):
-        estimate_looks(torch.rand(128, 128))
+    for side in (5, 15):  # smaller than a block
+        with pytest.raises(ValueError, match=r"8 whole blocks of 16 x 16 valid pixels, got 0; declare the looks"):
+            estimate_looks(torch.rand(1, 1, side, 40))
+
+
+def test_arguments_of_the_estimate_are_checked():
+    x = torch.rand(1, 1, 128, 128) + 0.1
+    for error, message, image, arguments in (
+        (TypeError, "x must be float16.*integers have no unit", (255 * x).byte(), {}),
+        (TypeError, "x must be a torch.Tensor, got ndarray", x.numpy(), {}),
+        (ValueError, r"x must be \(N, C, H, W\)", x[0, 0], {}),
+        (ValueError, "domain must be one of 'intensity'.*got 'dB'", x, {"domain": "dB"}),
+        (ValueError, "negative intensities", x - 0.6, {}),
+        (ValueError, "negative amplitudes", x - 0.6, {"domain": "amplitude"}),
+        (ValueError, "block must be 2 to 32768, got 0", x, {"block": 0}),
+        (ValueError, "block must be 2 to 32768, got 1", x, {"block": 1}),
+        (TypeError, "block must be an int, got float", x, {"block": 16.0}),
+        (TypeError, "mask must be a torch.bool tensor", x, {"mask": torch.ones_like(x)}),
+        (ValueError, "mask must broadcast", x, {"mask": torch.ones(3, 3, dtype=torch.bool)}),
+    ):
+        with pytest.raises(error, match=message):
+            estimate_looks(image, **arguments)
+    assert estimate_looks(x, block=np.int64(16)) == estimate_looks(x)
+    hidden = x.clone()
+    hidden[..., :16, :16] = -1.0  # what a mask hides may be negative
+    mask = hidden > 0
+    assert estimate_looks(hidden, mask=mask) == estimate_looks(x, mask=mask)
+
+
+def test_looks_are_the_same_in_every_domain():
+    x = speckle(torch.full((1, 1, 128, 128), 0.3, dtype=torch.float64), 4.0, seed=1)
+    expected = estimate_looks(x)
+    for domain, native in (("amplitude", x.sqrt()), ("db", 10 * x.log10()), ("log", x.log())):
+        assert estimate_looks(native, domain=domain) == pytest.approx(expected, rel=1e-9)
 
 
 def test_real_scenes(test_data):

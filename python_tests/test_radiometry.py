@@ -240,7 +240,8 @@ def test_intensity_of_complex_numbers():
     np.testing.assert_allclose(power.detach().numpy(), np.abs(z.detach().numpy()) ** 2, rtol=1e-6)
     power.sum().backward()
     torch.testing.assert_close(z.grad, 2 * z.detach())
-    assert intensity(z.to(torch.complex128)).dtype == torch.float64
+    with pytest.raises(TypeError, match=r"z must be complex64, got .*complex128.*z.to\(torch.complex64"):
+        intensity(z.to(torch.complex128))
 
 
 def test_golden_values(device):

@@ -38,10 +38,10 @@ def inside(unit: str, shape: tuple[int, ...] = (40,), dtype: torch.dtype = torch
 def test_the_declaration_names_what_is_wrong():
     for arguments, options, message in [
         (("dB", 0, 1), {}, "unit must be one of 'intensity'.*got 'dB'"),
-        (("db", 1, 1), {}, "limits must be low < high"),
-        (("db", 2, 1), {}, "limits must be low < high"),
-        (("db", NAN, 1), {}, "limits must be low < high"),
-        (("db", 0, math.inf), {}, "limits must be low < high"),
+        (("db", 1, 1), {}, "\\(low, high\\) must be low < high"),
+        (("db", 2, 1), {}, "\\(low, high\\) must be low < high"),
+        (("db", NAN, 1), {}, "\\(low, high\\) must be low < high"),
+        (("db", 0, math.inf), {}, "\\(low, high\\) must be low < high"),
         (("intensity", -25, 0), {}, "low must be 0 or more on the scale 'intensity'.*scale='db'"),
         (("db", -1, 1), {"scale": "amplitude"}, "low must be 0 or more on the scale 'amplitude'"),
         (("digital", 0, 1), {"scale": "db"}, "scale for unit='digital' must be one of 'digital'"),

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,6 +15,8 @@ NAN, INF = float("nan"), float("inf")
 ARGUMENTS: list[tuple[type[Exception], str, dict[str, Any]]] = [
     *((ValueError, "looks must be", {"looks": v}) for v in (0, 0.0, -1, -0.5, NAN, INF, -INF, 1e-50, 1e300)),
     *((TypeError, "looks must be", {"looks": v}) for v in ("4", None, 1j, ["a", "b"])),
+    *((TypeError, "looks must be a number, got .*True", {"looks": v}) for v in (True, np.True_)),
+    (ValueError, r"looks must be a finite number above 0, 1e-30 to 1e\+37, got 0.0", {"looks": 0}),
     (ValueError, "looks must be .* float can hold", {"looks": 10**400}),
     *((ValueError, "looks must be", {"looks": [1.0, v]}) for v in (0.0, -2.0, NAN, INF, 1e-50, 1e300)),
     *((ValueError, "looks .* one per image", {"looks": v}) for v in ([1.0], [1.0] * 3, X[:, 0, 0], Z[:, 0, 0, 0])),
@@ -61,6 +64,14 @@ def test_broken_arguments_of_both_functions(error, message, arguments):
     if "mask" not in arguments:
         with pytest.raises(error, match=message):
             speckle_field(X.shape, **{"seed": 1, **arguments})
+
+
+def test_numbers_and_arrays_of_numpy_are_taken():
+    plain = speckle(X, 3.0, seed=7, index=5, origin=(1, 2))
+    origin = (np.int64(1), np.int32(2))
+    for looks in (np.float64(3), np.array(3.0), np.array([3.0, 3.0]), np.array([3, 3])):
+        assert torch.equal(speckle(X, looks, seed=np.int64(7), index=np.int64(5), origin=origin), plain)
+    assert torch.equal(speckle(X, 3, seed=np.uint64(7), index=np.array([5, 6]), origin=origin), plain)
 
 
 IMAGES: list[tuple[type[Exception], str, Any, dict[str, Any]]] = [

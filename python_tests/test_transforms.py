@@ -141,27 +141,27 @@ def test_the_number_of_a_sample_is_checked() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: RandomSpeckle(0.0), "looks must be finite numbers above 0"),
+        (lambda: RandomSpeckle(0.0), "looks must be a finite number above 0"),
         (lambda: RandomSpeckle((4.0, 1.0)), "low <= high"),
         (lambda: RandomSpeckle((1.0, 2.0, 3.0)), r"looks must be a number or a pair"),
-        (lambda: RandomSpeckle((1.0, math.inf)), "looks must be finite"),
+        (lambda: RandomSpeckle((1.0, math.inf)), "looks must be a finite"),
         (lambda: RandomSpeckle(p=1.5), "p must be a probability, 0 to 1, got 1.5"),
         (lambda: RandomSpeckle(p=math.nan), "p must be a probability"),
         (lambda: RandomSpeckle(domain="decibel"), "domain must be one of 'intensity'"),
-        (lambda: RandomSpeckle(domain="complex"), "looks must be 1 for domain='complex'"),
+        (lambda: RandomSpeckle((1, 8), "complex"), "looks must be 1 for domain='complex'"),
         (lambda: RandomSpeckle(texture=-1.0), "texture must be"),
         (lambda: RandomSpeckle(psf="square"), "psf must be one of"),
         (lambda: RandomSpeckle(seed=-1), "seed must be 0 to"),
-        (lambda: RandomLooks(0.0), "looks_in must be finite numbers above 0"),
+        (lambda: RandomLooks(0.0), "looks_in must be a finite number above 0"),
         (lambda: RandomLooks(4, (1, 8)), "looks_out must be at most looks_in, 4"),
-        (lambda: RandomLooks(4, (0, 2)), "looks_out must be finite numbers above 0"),
+        (lambda: RandomLooks(4, (0, 2)), "looks_out must be a finite number above 0"),
         (lambda: RandomLooks(4, domain="complex"), "domain must be one of"),
         (lambda: RandomFlip(p=-0.1), "p must be a probability"),
         (lambda: RandomFlip(range_axis=1), "range_axis must be -1"),
         (lambda: RandomRadiometricOffset(-1.0), "std_db must be a finite number of decibels"),
         (lambda: RandomRadiometricOffset(limits=(1.0, 1.0)), "limits must be low < high"),
         (lambda: RandomRadiometricOffset(domain="phase"), "domain must be one of"),
-        (lambda: ToDecibel("power"), "unit must be one of 'intensity', 'amplitude'"),
+        (lambda: ToDecibel("power"), "domain must be one of 'intensity', 'amplitude'"),
         (lambda: ToDecibel(floor=-math.inf), "floor must be a finite number"),
         (lambda: RandomSpeckle().set_epoch(-1), "epoch must be 0 to"),
     ],
@@ -185,6 +185,12 @@ def test_wrong_types_are_named() -> None:
 
 
 # ---- speckle
+
+
+def test_complex_images_get_one_look_by_default() -> None:
+    z = torch.ones(1, 1, 4, 4, dtype=torch.complex64)
+    assert torch.equal(RandomSpeckle(domain="complex", seed=1)(z, 0), speckle(z, 1, seed=1, domain="complex"))
+    assert RandomSpeckle(domain="db").looks == (1.0, 8.0)
 
 
 def test_speckle_of_fixed_looks_is_that_of_the_op(device: torch.device) -> None:

@@ -120,7 +120,7 @@ def test_a_smaller_image_where_it_is_wanted() -> None:
         (lambda: RandomMultilook([(20, 20)], seed=0)(images()), "looks must fit into the images"),
         (lambda: Despeckle("wiener"), "method must be one of"),
         (lambda: Despeckle(window=4), "window must be"),
-        (lambda: Despeckle(looks=0.0), "looks must be positive"),
+        (lambda: Despeckle(looks=0.0), "looks must be a finite number above 0"),
         (lambda: Despeckle(window=11)(images()), "window"),
     ],
 )

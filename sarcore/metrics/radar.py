@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from sarcore.ops._radar import to_intensity
+from sarcore.ops import _checks, _radar
 
 _BLOCK = 16
 _LEAST = 8  # blocks
@@ -31,24 +31,25 @@ def estimate_looks(
         x: (N, C, H, W), floating, of one sensor and channel, in the unit of `domain`.
         domain: ``intensity``, ``amplitude``, ``db`` or ``log``; looks are always those of the intensity.
         mask: bool, broadcastable, True where a pixel counts; blocks with other pixels, NaN or zeros are left out.
-        block: side of a block in pixels.
+        block: side of a block in pixels, 2 or more.
 
     Returns:
         The looks, a number above 0.
 
     Raises:
-        ValueError: fewer than 8 blocks are left, or the image is constant.
+        ValueError: fewer than 8 blocks are left, or the image is constant; negative intensities or amplitudes at
+            valid pixels (on CUDA, where a check would wait for the device, these do not count); an unknown domain.
+        TypeError: x is no floating tensor, the mask no boolean one, or `block` no integer.
 
     Source: after Foucher, Boucher and Benie, Maximum likelihood estimation of the number of looks in SAR images,
     MIKON 2000, who take the mode of the distribution of block estimates.
     """
-    if x.ndim != 4 or not x.is_floating_point():
-        raise ValueError(f"x must be (N, C, H, W) and floating, got {tuple(x.shape)} {x.dtype}")
-    intensity = to_intensity(x.double(), domain)
-    usable = intensity > 0
-    if mask is not None:
-        usable = usable & mask
-    pixels = _blocks(torch.where(usable, intensity, torch.nan), block)
+    x = _checks.floating_images(x, "x").detach()
+    domain = _checks.choice(domain, _radar.DOMAINS, "domain")
+    block = _checks.integer(block, "block", 2, 2**15)
+    valid = _radar.valid_pixels(x, _checks.mask_of(mask, x), domain)
+    intensity = _radar.to_intensity(torch.where(valid, x, torch.nan).double(), domain)
+    pixels = _blocks(torch.where(intensity > 0, intensity, torch.nan), block)
     pixels = pixels[~pixels.isnan().any(-1)]
     if pixels.shape[0] < _LEAST:
         raise ValueError(
@@ -104,5 +105,7 @@ def _laplacian(x: torch.Tensor) -> torch.Tensor:
 
 def _blocks(x: torch.Tensor, block: int) -> torch.Tensor:
     rows, columns = x.shape[2] // block, x.shape[3] // block
+    if not rows or not columns:
+        return x.new_empty(0, block * block)
     whole = x[:, :, : rows * block, : columns * block]
     return whole.unfold(2, block, block).unfold(3, block, block).reshape(-1, block * block)

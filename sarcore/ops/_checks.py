@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
+import numpy as np
 import torch
 
 DTYPES = (torch.uint8, torch.uint16, torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -65,15 +67,23 @@ def constant(value: torch.Tensor, name: str) -> torch.Tensor:
     return value
 
 
-def integer(value: object, name: str, low: int, high: int) -> int:
-    """An integer within limits; a symbolic one of torch.compile passes as it is."""
+def whole(value: object, name: str) -> int:
+    """An integer of Python or NumPy; a symbolic one of torch.compile passes as it is."""
     if isinstance(value, torch.SymInt):
         return value  # type: ignore[return-value]
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an int, got {type(value).__name__}")
-    if not low <= value <= high:
-        raise ValueError(f"{name} must be {low} to {high}, got {value}")
-    return value
+    return int(value)
+
+
+def integer(value: object, name: str, low: int, high: int) -> int:
+    """An integer within limits; a symbolic one of torch.compile passes as it is."""
+    number = whole(value, name)
+    if not isinstance(number, torch.SymInt) and not low <= number <= high:
+        raise ValueError(f"{name} must be {low} to {high}, got {number}")
+    return number
 
 
 def pair(x: object, y: object, name_x: str, name_y: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -110,17 +120,13 @@ def mask_of(mask: object, x: torch.Tensor) -> torch.Tensor | None:
 
 def bin_count(bins: object, highest: int = MAX_BINS) -> int:
     """A number of bins."""
-    if isinstance(bins, bool) or not isinstance(bins, int):
-        raise TypeError(f"bins must be an int, got {type(bins).__name__}")
-    if not 2 <= bins <= highest:
-        raise ValueError(f"bins must be 2 to {highest}, got {bins}")
-    return bins
+    return integer(bins, "bins", 2, highest)
 
 
 def number(value: object, name: str) -> float:
-    """A real number as a float."""
+    """A real number as a float. A truth value is none: True would pass for 1."""
     try:
-        if isinstance(value, (str, bytes)):
+        if isinstance(value, (str, bytes, bool, np.bool_)):
             raise TypeError
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from sarcore.ops import _checks, _radar
 from sarcore.ops.point_spread import taps_of
 
 DOMAINS = (*_radar.DOMAINS, "complex")
-_SHAPES = f"finite and above 0, {_checks.SMALLEST:g} to {_checks.LARGEST:g}"
 
 
 def image_of(x: object, domain: str, name: str = "x") -> torch.Tensor:
+    """Images (N, C, H, W) of a dtype that the domain has: complex64 for ``complex``, else floating."""
     if isinstance(x, torch.Tensor) and x.is_complex() != (domain == "complex"):
         hint = "pass domain='complex'" if x.is_complex() else "pass torch.complex(x, torch.zeros_like(x))"
         raise TypeError(f"{name} must be {'complex64' if domain == 'complex' else 'real'} for domain={domain!r}, "
@@ -26,8 +27,12 @@ def image_of(x: object, domain: str, name: str = "x") -> torch.Tensor:
 def arguments_of(
     x: torch.Tensor, looks: Any, seed: int, domain: str, texture: float | None, psf: Any, index: Any, origin: Any
 ) -> tuple[Any, ...]:
-    if isinstance(seed, bool) or not isinstance(seed, (int, torch.SymInt)):
-        raise TypeError(f"seed must be an int, got {type(seed).__name__}")
+    """The public arguments, checked against the images x, as the registered ops take them after x, mask and check.
+
+    Numbers and tensors are told apart (looks for all images or one per image, in `looks_of`; the origin likewise), the
+    seed is brought into the signed 64 bits of a schema, and no tensor is read on the host that is not there already.
+    """
+    seed = _checks.whole(seed, "seed")
     if not 0 <= seed < 2**64:
         raise ValueError(f"seed must be 0 to 2^64 - 1, got {seed}")
     one, each = _looks(looks, x)
@@ -36,8 +41,8 @@ def arguments_of(
             f"looks must be 1 for domain='complex': averaged looks have no phase, got {looks}; average |z|^2 with "
             "sarcore.ops.multilook instead"
         )
-    if texture is not None and not _shape_fits(texture := _checks.number(texture, "texture")):
-        raise ValueError(f"texture must be {_SHAPES}, the order of the Gamma texture, got {texture}")
+    if texture is not None:
+        texture = _radar.looks_of(texture, "texture")
     taps_y, taps_x = taps_of(psf, x.device)
     if isinstance(origin, torch.Tensor):
         origins = _integers(origin, "origin", (x.shape[0], 2), x.device, -(2**31), 2**31 - 1)
@@ -54,16 +59,13 @@ def arguments_of(
 def _looks(looks: Any, x: torch.Tensor) -> tuple[float, torch.Tensor | None]:
     if isinstance(looks, torch.Tensor) and looks.ndim == 0 and looks.device.type == "cpu":
         looks = looks.item()
-    if not isinstance(looks, (torch.Tensor, list, tuple)):
-        value = _checks.number(looks, "looks")
-        if not _shape_fits(value):
-            raise ValueError(f"looks must be {_SHAPES}, got {value}")
-        return value, None
+    if not isinstance(looks, (torch.Tensor, list, tuple)) and not _is_array(looks):
+        return _radar.looks_of(looks, "looks"), None
     each = _checks.constant(_tensor(looks, "looks"), "looks")
     if each.shape != (x.shape[0],) or each.is_complex() or each.dtype == torch.bool:
         raise ValueError(f"looks must be a number or one per image, ({x.shape[0]},), got {_checks.describe(each)}")
-    if _readable(each) and not all(map(_shape_fits, each.tolist())):
-        raise ValueError(f"looks must be {_SHAPES}, got {each.tolist()}")
+    if _readable(each) and not all(map(_radar.looks_fit, each.tolist())):
+        raise ValueError(f"looks must be {_radar.LOOKS}, got {each.tolist()}")
     return 1.0, each.to(device=x.device, dtype=torch.float32)
 
 
@@ -71,10 +73,10 @@ def _index(index: Any, x: torch.Tensor) -> torch.Tensor | None:
     most = 2**32 - 1
     if index is None:
         return None
-    if isinstance(index, int) and not isinstance(index, bool):
+    if isinstance(index, (int, np.integer)) and not isinstance(index, bool):
         first = _checks.integer(index, "index", 0, most - max(0, x.shape[0] - 1))
         return torch.arange(first, first + x.shape[0], device=x.device) if first else None
-    if not isinstance(index, (torch.Tensor, list, tuple)):
+    if not isinstance(index, (torch.Tensor, list, tuple)) and not _is_array(index):
         raise TypeError(f"index must be an int or one per image, got {type(index).__name__}")
     return _integers(_tensor(index, "index"), "index", (x.shape[0],), x.device, 0, most)
 
@@ -92,8 +94,8 @@ def _integers(
     return values.to(device)
 
 
-def _shape_fits(value: float) -> bool:
-    return _checks.SMALLEST <= value <= _checks.LARGEST  # float32 computes with a Gamma shape and its reciprocal
+def _is_array(values: object) -> bool:
+    return isinstance(values, np.ndarray) and values.ndim > 0
 
 
 def _tensor(values: Any, name: str) -> torch.Tensor:

@@ -240,17 +240,19 @@ def intensity(z: torch.Tensor) -> torch.Tensor:
     tensor([25.,  1.])
 
     Args:
-        z: complex64 (or complex128), any shape.
+        z: complex64, any shape.
 
     Returns:
-        Shape of z: float32 (float64). Differentiable.
+        Shape of z, float32. Differentiable.
 
     Raises:
-        TypeError: z is no complex tensor.
+        TypeError: z is no complex64 tensor.
     """
     tensor = _check_tensor(z, "z")
     if not tensor.is_complex():
         raise TypeError(f"z must be complex64, got {describe(tensor)}; of an amplitude the intensity is x.square()")
+    if tensor.dtype != torch.complex64:
+        raise TypeError(f"z must be complex64, got {describe(tensor)}; convert it with z.to(torch.complex64)")
     return tensor.real.square() + tensor.imag.square()
 
 

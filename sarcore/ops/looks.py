@@ -77,8 +77,8 @@ def multilook(
     Blocks begin at the first row and column. Independent pixels of L looks give looks[0] looks[1] L looks.
 
     Args:
-        x: (N, C, H, W), float16, bfloat16, float32, float64, in the unit of `domain`; or complex64, complex128, which
-            are detected as |z|^2.
+        x: (N, C, H, W), float16, bfloat16, float32, float64, in the unit of `domain`; or complex64, which is
+            detected as |z|^2.
         looks: (along H, azimuth; along W, range), in pixels, each at least 1 and at most the size of the image.
         domain: ``intensity``, ``amplitude``, ``db`` or ``log`` (natural logarithm of the intensity). The mean is that
             of the intensities: the mean of decibels is lower (by 2.5 dB for single-look images).
@@ -88,12 +88,13 @@ def multilook(
 
     Returns:
         (N, C, h, w), h = H // looks[0], w = W // looks[1] (rounded up for ``keep``), of the dtype of x (real for
-        complex x). NaN for blocks without a valid pixel. Differentiable in x.
+        complex x). NaN for blocks without a valid pixel. Summed in float64, so that large blocks lose nothing.
+        Differentiable in x.
 
     Raises:
         ValueError: looks that are no two positive integers or exceed the image; negative intensities or amplitudes at
             valid pixels (on CUDA and in compiled graphs these count as NaN).
-        TypeError: integer images.
+        TypeError: integer images, or complex ones that are not complex64.
 
     Source: Oliver and Quegan, Understanding Synthetic Aperture Radar Images, 1998, section 4.3.
     """
@@ -102,6 +103,7 @@ def multilook(
     if isinstance(x, torch.Tensor) and x.is_complex():
         if domain != "intensity":
             raise ValueError(f"domain must be 'intensity' for complex x, which is detected as |z|^2, got {domain!r}")
+        x = _checks.complex_images(x, "x")
         x = x.real.square() + x.imag.square()
     x = _checks.floating_images(x, "x")
     block = _block(looks, x)
@@ -112,11 +114,11 @@ def multilook(
     if x.numel() == 0:
         sizes = [s // b if whole else -(-s // b) for s, b in zip((h, w), block, strict=True)]
         return x.new_empty((n, c, *sizes))
-    # In float32 at least: the sum of a block of float16 intensities can exceed float16.
+    # The unit is converted in float32 at least; sums in float32 would lose digits in blocks of thousands of pixels.
     wide = torch.where(valid, x, 1).to(torch.float64 if x.dtype == torch.float64 else torch.float32)
     intensity = torch.where(valid, _radar.to_intensity(wide, domain), 0)
-    total = torch.nn.functional.avg_pool2d(intensity, block, ceil_mode=not whole)
-    share = torch.nn.functional.avg_pool2d(valid.to(wide.dtype), block, ceil_mode=not whole)
+    total = torch.nn.functional.avg_pool2d(intensity.double(), block, ceil_mode=not whole)
+    share = torch.nn.functional.avg_pool2d(valid.double(), block, ceil_mode=not whole)
     mean = torch.where(share > 0, total / torch.where(share > 0, share, 1), torch.nan)
     return _radar.from_intensity(mean, domain).to(x.dtype)
 
@@ -124,10 +126,9 @@ def multilook(
 def _block(looks: object, x: torch.Tensor) -> tuple[int, int]:
     if not isinstance(looks, (tuple, list)) or len(looks) != 2:
         raise ValueError(f"looks must be a pair (azimuth, range), got {looks!r}")
-    if any(isinstance(k, bool) or not isinstance(k, int) for k in looks):
-        raise TypeError(f"looks must be two ints, got {looks!r}")
-    if min(looks) < 1:
-        raise ValueError(f"looks must be at least (1, 1), got {tuple(looks)}")
-    if x.numel() and (looks[0] > x.shape[2] or looks[1] > x.shape[3]):
-        raise ValueError(f"looks must fit into the images, x is {_checks.describe(x)}, got {tuple(looks)}")
-    return looks[0], looks[1]
+    rows, columns = (_checks.whole(k, "each of the looks") for k in looks)
+    if min(rows, columns) < 1:
+        raise ValueError(f"looks must be at least (1, 1), got {(rows, columns)}")
+    if x.numel() and (rows > x.shape[2] or columns > x.shape[3]):
+        raise ValueError(f"looks must fit into the images, x is {_checks.describe(x)}, got {(rows, columns)}")
+    return rows, columns

@@ -70,7 +70,13 @@ def _kept_taps(kind: str, oversampling: float, device: str) -> torch.Tensor:
 
 
 def taps_of(psf: PointSpread | None, device: torch.device) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """Taps along y and along x, float32 of unit energy on the device; (None, None) without a point spread."""
+    """Taps along y and along x, float32 of unit energy on the device; (None, None) without a point spread.
+
+    Raises:
+        TypeError: psf is none of the forms of `PointSpread`, or its taps are no floating-point tensors.
+        ValueError: an unknown kind, an oversampling beyond its limits, an even number of taps or more than 33, taps
+            without finite energy, one that requires a gradient, or a 2-D point spread that is not separable.
+    """
     if psf is None:
         return None, None
     if isinstance(psf, str):

@@ -72,7 +72,8 @@ class Radiometry:
         scale = {"complex": "intensity"}.get(self.unit, self.unit) if self.scale is None else self.scale
         _checks.choice(scale, ("digital",) if self.unit == "digital" else SCALES, f"scale for unit={self.unit!r}")
         _checks.choice(self.out, tuple(OUTPUTS), "out")
-        low, high = _checks.value_range((_checks.number(self.low, "low"), _checks.number(self.high, "high")), "limits")
+        limits = _checks.number(self.low, "low"), _checks.number(self.high, "high")
+        low, high = _checks.value_range(limits, "(low, high)")
         if scale in ("intensity", "amplitude") and low < 0:
             raise ValueError(f"low must be 0 or more on the scale {scale!r}, got {low}; decibels are scale='db'")
         nodata = None if self.nodata is None else _checks.number(self.nodata, "nodata")

@@ -125,15 +125,17 @@ def speckle(
             K-distributed, of variance (1 + 1/L)(1 + 1/nu) - 1. None: none.
         psf: correlates the speckle: a kind of `point_spread`, a pair (kind, oversampling), taps, or a pair of taps
             (along y, along x). The intensity's autocorrelation is that of the taps, squared; the moments stay exact.
-            2L Gaussian fields are smoothed; where 2L is no integer the rest of the looks is uncorrelated.
+            2L Gaussian fields are smoothed; where 2L is no integer the rest of the looks is uncorrelated. So are
+            the looks above 2048 (4096 fields): the correlation of such speckle, 2 % of the mean, fades with more looks.
         index: number of the first image, or of each, (N,), 0 to 2^32 - 1: what an image gets in a data set should
             follow its number there, not its place in a batch. Default: place in the batch.
         origin: (y, x) of the images' first pixel in their scenes, in pixels, or one pair per image, (N, 2).
         mask: bool, broadcastable to x; where it is False x is kept as it is.
 
     Returns:
-        Like x. Zeros stay zero, NaN stays NaN; g is at least 2^-126, so nothing else becomes zero. The field is drawn
-        in float32, the same for every dtype.
+        Like x. Zeros stay zero, NaN stays NaN; g is at least 2^-126. The field is drawn in float32, the same for every
+        dtype; the product is rounded to that of x. What leaves its range becomes zero or infinite: in float16 results
+        below 3e-8 or above 65504, which speckle of half a look makes of 1e-3 and of 3e4.
 
     Note:
         L = 1 to 8: minus the logarithm of a product of uniforms; else Marsaglia and Tsang (2000). The same bits for any

@@ -6,12 +6,11 @@ import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
-import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import get_worker_info
 
-from sarcore.ops import _checks, speckle_field
+from sarcore.ops import _checks, _radar, speckle_field
 
 Interval: TypeAlias = tuple[float, float]
 Index: TypeAlias = "int | Sequence[int] | torch.Tensor | None"
@@ -97,7 +96,7 @@ class RandomTransform(nn.Module):
         if index is not None:
             if isinstance(index, torch.Tensor) and index.ndim == 0:
                 index = index.reshape(1)
-            return Draw(int(index) if isinstance(index, np.integer) else index, self._key, salt)
+            return Draw(index, self._key, salt)
         first, self._seen = self._seen, (self._seen + samples) % 2**31
         worker = get_worker_info()
         if worker is None:
@@ -136,9 +135,9 @@ def looks_interval(value: object, name: str) -> Interval:
     pair = value if isinstance(value, (tuple, list)) else (value, value)
     if len(pair) != 2:
         raise ValueError(f"{name} must be a number or a pair (low, high), got {value!r}")
-    low, high = (_checks.number(v, name) for v in pair)
-    if not 0.0 < low <= high < _checks.LARGEST:
-        raise ValueError(f"{name} must be finite numbers above 0, low <= high, got {value!r}")
+    low, high = (_radar.looks_of(v, name) for v in pair)
+    if low > high:
+        raise ValueError(f"{name} must be low <= high, got {value!r}")
     return low, high
 
 

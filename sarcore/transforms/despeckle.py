@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from sarcore.ops import _checks, despeckle, multilook
+from sarcore.ops import _checks, _radar, despeckle, multilook
 from sarcore.transforms._random import Draw, Index, RandomTransform, as_batch
-from sarcore.transforms.speckle import DETECTED
 
 
 class Despeckle(nn.Module):
@@ -95,13 +94,8 @@ class RandomMultilook(RandomTransform):
         super().__init__(seed, p)
         if not isinstance(looks, (tuple, list)) or not looks:
             raise ValueError(f"looks must be one or more pairs (rows, columns), got {looks!r}")
-        for size in looks:
-            if not isinstance(size, (tuple, list)) or len(size) != 2:
-                raise ValueError(f"looks must be pairs (rows, columns), got {size!r} among them")
-            for number in size:
-                _checks.integer(number, "looks", 1, 2**20)
-        self.looks = tuple((int(a), int(r)) for a, r in looks)
-        self.domain, self.keep_size = _checks.choice(domain, DETECTED, "domain"), bool(keep_size)
+        self.looks = tuple(_block(size) for size in looks)
+        self.domain, self.keep_size = _checks.choice(domain, _radar.DOMAINS, "domain"), bool(keep_size)
 
     def change(self, x: torch.Tensor, draw: Draw) -> torch.Tensor:
         """Averages of a batch."""
@@ -137,3 +131,9 @@ class RandomMultilook(RandomTransform):
     def extra_repr(self) -> str:
         """The settings, for print(module)."""
         return f"looks={self.looks}, domain={self.domain!r}, keep_size={self.keep_size}, {self._ending()}"
+
+
+def _block(size: object) -> tuple[int, int]:
+    if not isinstance(size, (tuple, list)) or len(size) != 2:
+        raise ValueError(f"looks must be pairs (rows, columns), got {size!r} among them")
+    return _checks.integer(size[0], "looks", 1, 2**20), _checks.integer(size[1], "looks", 1, 2**20)

@@ -7,14 +7,12 @@ import math
 import torch
 from torch import nn
 
-from sarcore.ops import _checks
+from sarcore.ops import _checks, _radar
 from sarcore.ops._speckle_arguments import DOMAINS
 from sarcore.transforms._random import Draw, Interval, RandomTransform, as_batch
 
-# What an offset of 1 dB is: decades of a factor, or a summand.
-_DECADES = {"intensity": 0.1, "amplitude": 0.05, "complex": 0.05}
-_SUMMAND = {"db": 1.0, "log": math.log(10.0) / 10.0}
-_PER_DECADE = {"intensity": 10.0, "amplitude": 20.0}
+_SUMMAND = {"db": 1.0, "log": _radar.LOG_PER_DECIBEL}  # what an offset of 1 dB adds
+_LINEAR = ("intensity", "amplitude")
 
 
 class RandomRadiometricOffset(RandomTransform):
@@ -80,7 +78,8 @@ class RandomRadiometricOffset(RandomTransform):
         compute = torch.float64 if x.dtype == torch.float64 else torch.float32
         if self.domain in _SUMMAND:
             return (x + (offset * _SUMMAND[self.domain]).to(compute)).to(x.dtype)
-        return (x * torch.pow(10.0, offset * _DECADES[self.domain]).to(compute)).to(x.dtype)
+        decades = offset * (1.0 / _radar.DECIBELS_PER_DECADE[self.domain])
+        return (x * torch.pow(10.0, decades).to(compute)).to(x.dtype)
 
     def extra_repr(self) -> str:
         """The settings, for print(module)."""
@@ -99,9 +98,10 @@ class ToDecibel(nn.Module):
     intensity: y = 10 log10(x); amplitude: y = 20 log10(x); with `floor`: y = max(y, floor).
 
     Args:
-        unit: ``intensity`` or ``amplitude``.
-        floor: smallest result, in dB: what zeros become. None: nothing is clipped, and zero becomes -inf, which a
-            network turns into NaN: give a floor at the noise level of the product before training.
+        domain: ``intensity`` or ``amplitude``.
+        floor: smallest result, in dB: what zeros (in float32 also values below 1.2e-38) become. None: nothing is
+            clipped, and zero becomes -inf, which a network turns into NaN: give a floor at the noise level of the
+            product before training.
 
     Called with x, (C, H, W) or (N, C, H, W), floating, on the CPU or CUDA, it returns a tensor like x, in dB. NaN stays
     NaN. Computed in float32, float64 for float64. The gradient is 10 / (x log 10), 0 below the floor.
@@ -111,9 +111,9 @@ class ToDecibel(nn.Module):
             wait for the device, they become NaN.
     """
 
-    def __init__(self, unit: str = "intensity", floor: float | None = None) -> None:
+    def __init__(self, domain: str = "intensity", floor: float | None = None) -> None:
         super().__init__()
-        self.unit = _checks.choice(unit, tuple(_PER_DECADE), "unit")
+        self.domain = _checks.choice(domain, _LINEAR, "domain")
         self.floor = None if floor is None else _checks.number(floor, "floor")
         if self.floor is not None and not math.isfinite(self.floor):
             raise ValueError(f"floor must be a finite number of decibels, or None, got {self.floor}")
@@ -123,17 +123,20 @@ class ToDecibel(nn.Module):
         _checks.floating_images(as_batch(x), "x")
         if x.device.type == "cpu" and bool((x < 0).any()):
             raise ValueError(
-                f"x must hold no negative values for unit={self.unit!r}, its smallest is {x[x < 0].min().item():.4g}; "
-                "if these are decibels already, leave ToDecibel out; if they are no-data, set them to NaN"
+                f"x must hold no negative values for domain={self.domain!r}, its smallest is "
+                f"{x[x < 0].min().item():.4g}; if these are decibels already, leave ToDecibel out; if they are "
+                "no-data, set them to NaN"
             )
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        scale = _PER_DECADE[self.unit]
         if self.floor is None:
-            return (scale * torch.log10(wide)).to(x.dtype)
+            return _radar.to_decibels(wide, self.domain).to(x.dtype)
         # Below the floor the logarithm itself sees a positive number: at 0 its gradient would be infinity times zero.
-        above = wide.clamp(min=max(10.0 ** (self.floor / scale), torch.finfo(wide.dtype).tiny))
-        return torch.where(wide < 0, torch.nan, (scale * torch.log10(above)).clamp(min=self.floor)).to(x.dtype)
+        at_floor = 10.0 ** (self.floor / _radar.DECIBELS_PER_DECADE[self.domain])
+        least = max(at_floor, torch.finfo(wide.dtype).tiny)
+        decibels = _radar.to_decibels(wide.clamp(min=least), self.domain).clamp(min=self.floor)
+        decibels = torch.where(wide <= least, self.floor, decibels)
+        return torch.where(wide < 0, torch.nan, decibels).to(x.dtype)
 
     def extra_repr(self) -> str:
         """The settings, for print(module)."""
-        return f"unit={self.unit!r}, floor={self.floor}"
+        return f"domain={self.domain!r}, floor={self.floor}"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from sarcore.ops import _checks, speckle, speckle_field
+from sarcore.ops import _checks, _radar, speckle, speckle_field
 from sarcore.ops.point_spread import PointSpread
 from sarcore.transforms._random import Draw, Interval, RandomTransform, log_uniform, looks_interval
 
-DETECTED = ("intensity", "amplitude", "db", "log")
 _MOST_LOOKS = 1e6  # speckle of more looks changes an intensity by less than 0.1 %
 
 
@@ -29,7 +28,7 @@ class RandomSpeckle(RandomTransform):
     already is left with an equivalent number of looks of 1 / (1/L0 + 1/L + 1/(L0 L)).
 
     Args:
-        looks: (low, high), 0 < low <= high, or one number for all samples.
+        looks: (low, high), 0 < low <= high, or one number for all samples. None: (1, 8), for ``complex`` 1.
         domain: unit of the images: ``intensity``, ``amplitude``, ``db``, ``log``, or ``complex`` (looks=1).
         p: probability that a sample is changed; the others stay bit for bit what they were.
         seed: see `RandomTransform`. A fixed number of looks gives the bits of `sarcore.ops.speckle` with this seed and
@@ -48,7 +47,7 @@ class RandomSpeckle(RandomTransform):
 
     def __init__(
         self,
-        looks: float | Interval = (1.0, 8.0),
+        looks: float | Interval | None = None,
         domain: str = "intensity",
         p: float = 1.0,
         seed: int | None = None,
@@ -57,7 +56,8 @@ class RandomSpeckle(RandomTransform):
         psf: PointSpread | None = None,
     ) -> None:
         super().__init__(seed, p)
-        self.looks = looks_interval(looks, "looks")
+        default: float | Interval = 1.0 if domain == "complex" else (1.0, 8.0)
+        self.looks = looks_interval(default if looks is None else looks, "looks")
         self.domain, self.texture, self.psf = domain, texture, psf
         for value in self.looks:  # the op's own checks, here where the mistake was made
             speckle_field((1, 1, 1, 1), value, seed=0, domain=domain, texture=texture, psf=psf)
@@ -129,7 +129,7 @@ class RandomLooks(RandomTransform):
                 f"looks_out must be at most looks_in, {self.looks_in:g}, got {looks_out}; speckle is only added here, "
                 "sarcore.transforms.RandomMultilook takes it away"
             )
-        self.domain = _checks.choice(domain, DETECTED, "domain")
+        self.domain = _checks.choice(domain, _radar.DOMAINS, "domain")
 
     def change(self, x: torch.Tensor, draw: Draw) -> torch.Tensor:
         """More speckle on a batch."""
