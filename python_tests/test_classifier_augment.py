@@ -25,17 +25,17 @@ def test_flips_turn_each_image_on_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scale", "limits"), [("amplitude", (0.0, 255.0)), ("intensity", (0.5, 2.0)), ("db", (-25.0, 0.0))]
+    ("domain", "limits"), [("amplitude", (0.0, 255.0)), ("intensity", (0.5, 2.0)), ("db", (-25.0, 0.0))]
 )
-def test_speckle_acts_on_what_the_patches_stand_for(scale: str, limits: tuple[float, float]) -> None:
+def test_speckle_acts_on_what_the_patches_stand_for(domain: str, limits: tuple[float, float]) -> None:
     torch.manual_seed(0)
-    model = Classifier(small(augment="speckle", scale=scale, limits=limits, speckle_looks=(8.0, 8.0)))
+    model = Classifier(small(augment="speckle", domain=domain, limits=limits, speckle_looks=(8.0, 8.0)))
     encoded = torch.full((2, 1, 300, 300), 0.8)
     out, (low, high) = model.augment(encoded), limits
     native = (out * (high - low) + low).double()
-    intensity = {"amplitude": native.square(), "intensity": native, "db": 10 ** (native / 10)}[scale]
+    intensity = {"amplitude": native.square(), "intensity": native, "db": 10 ** (native / 10)}[domain]
     clean = 0.8 * (high - low) + low
-    expected = {"amplitude": clean**2, "intensity": clean, "db": 10 ** (clean / 10)}[scale]
+    expected = {"amplitude": clean**2, "intensity": clean, "db": 10 ** (clean / 10)}[domain]
     assert intensity.mean().item() == pytest.approx(expected, rel=0.01)
     assert (intensity.mean() ** 2 / intensity.var()).item() == pytest.approx(8.0, rel=0.03)
     assert out.max().item() > 1.0  # nothing is clipped

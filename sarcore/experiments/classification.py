@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,11 +28,11 @@ from sarcore.metrics.classification import (
     per_class_recall,
 )
 from sarcore.models import Classifier, ClassifierConfig, check_depth, load_backbone
-from sarcore.models.classifier import Augment
+from sarcore.models.classifier import Augment, Domain
 from sarcore.ops import Radiometry, encode
 
 # Pictures of a radar without a declared unit show amplitudes, as 8-bit quicklooks do.
-_SCALES: dict[str, Literal["intensity", "amplitude", "db"]] = {
+_DOMAINS: dict[str, Domain] = {
     "digital": "amplitude",
     "amplitude": "amplitude",
     "intensity": "intensity",
@@ -82,7 +82,7 @@ def train_on(
         total_steps=training.steps,
         warmup_steps=min(50, training.steps // 10),
         augment=training.augment,
-        scale=_SCALES[str(reference.radiometry.scale)],
+        domain=_DOMAINS[str(reference.radiometry.scale)],
         limits=(reference.radiometry.low, reference.radiometry.high),
     )
     torch.manual_seed(training.seed)

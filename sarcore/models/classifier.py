@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,8 @@ from sarcore.models.step_counter import StepCounter
 from sarcore.transforms import RandomFlip, RandomSpeckle
 
 Augment: TypeAlias = Literal["none", "flips", "speckle"]
+Domain: TypeAlias = Literal["intensity", "amplitude", "db"]
+Optimizer: TypeAlias = Literal["adamw", "sgd"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class ClassifierConfig:
     classes: int = 7
     head: tuple[int, ...] = (256, 256)
     """Widths of the hidden fully connected layers."""
-    optimizer: Literal["adamw", "sgd"] = "adamw"
+    optimizer: Optimizer = "adamw"
     lr: float = 1e-3
     """Peak learning rate (AdamW); SGD wants about 0.05 at batch 32."""
     weight_decay: float = 0.01
@@ -49,25 +51,23 @@ class ClassifierConfig:
     """flips: each patch along azimuth and along range with probability 1/2; speckle: flips, and more speckle; none."""
     speckle_looks: tuple[float, float] = (8.0, 32.0)
     """Looks of the added speckle; patches of 4 looks are left with an equivalent 2.5 to 3.5."""
-    scale: Literal["intensity", "amplitude", "db"] = "amplitude"
+    domain: Domain = "amplitude"
     """What the values of the patches are linear in: where speckle is multiplied, or added in decibels."""
     limits: tuple[float, float] = (0.0, 1.0)
-    """The values, in that scale, that 0 and 1 of the patches stand for."""
+    """The values, in that domain, that 0 and 1 of the patches stand for."""
 
     def __post_init__(self) -> None:
         for name, least in (("channels", 1), ("classes", 2), ("total_steps", 1), ("warmup_steps", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, {getattr(self, name)} was given.")
-        if self.optimizer not in ("adamw", "sgd"):
-            raise ValueError(f"optimizer must be adamw or sgd, {self.optimizer!r} was given.")
-        if self.augment not in ("none", "flips", "speckle"):
-            raise ValueError(f"augment must be none, flips or speckle, {self.augment!r} was given.")
-        if self.scale not in ("intensity", "amplitude", "db"):
-            raise ValueError(f"scale must be intensity, amplitude or db, {self.scale!r} was given.")
+        for name, allowed in (("optimizer", Optimizer), ("augment", Augment), ("domain", Domain)):
+            if getattr(self, name) not in get_args(allowed):
+                words = ", ".join(get_args(allowed))
+                raise ValueError(f"{name} must be one of {words}, {getattr(self, name)!r} was given.")
         low, high = self.limits
-        if not low < high or (self.augment == "speckle" and self.scale != "db" and low < 0):
+        if not low < high or (self.augment == "speckle" and self.domain != "db" and low < 0):
             raise ValueError(
-                f"limits must be low < high, and not negative to speckle {self.scale}; {self.limits} was given."
+                f"limits must be low < high, and not negative to speckle {self.domain}; {self.limits} was given."
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -106,7 +106,7 @@ class Classifier(nn.Module):
         self.backbone = ResNet(config.depth, channels=config.channels, classes=config.classes, head=config.head)
         self.steps = StepCounter()
         self.flip = RandomFlip(seed=0)
-        self.speckle = RandomSpeckle(config.speckle_looks, config.scale, seed=0)
+        self.speckle = RandomSpeckle(config.speckle_looks, config.domain, seed=0)
         self.register_buffer("mean", torch.tensor(float(data_mean)))
         self.register_buffer("std", torch.tensor(float(data_std)))
 
