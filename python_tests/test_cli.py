@@ -166,7 +166,7 @@ def test_a_classifier_trains_with_more_speckle(data, tmp_path, capsys):
     small = ["--depth", "18", "--steps", "2", "--batch", "4", "--out", str(run)]
     assert main(["train", "classifier", str(data), "--augment", "speckle", *small]) == 0
     meta = json.loads(next(run.glob("checkpoints/*/meta.json")).read_text())
-    assert (meta["config"]["augment"], meta["config"]["scale"]) == ("speckle", "amplitude")
+    assert (meta["config"]["augment"], meta["config"]["domain"]) == ("speckle", "amplitude")
     assert meta["config"]["limits"] == [meta["radiometry"]["low"], meta["radiometry"]["high"]]
     assert main(["evaluate", str(run), str(data)]) == 0
     assert main(["train", "classifier", str(data), "--augment", "rotations", *small]) == 2

@@ -193,3 +193,23 @@ def test_the_band_of_a_hamming_point_spread():
     response = (taps * np.cos(2 * np.pi * frequency[:, None] * x)).sum(1)
     band = np.where(np.abs(frequency) < 0.5 / s, 0.54 + 0.46 * np.cos(2 * np.pi * frequency * s), 0)
     np.testing.assert_allclose(response / response.max(), band, atol=0.06)
+
+
+def test_what_leaves_the_range_of_float16_becomes_zero_or_infinite():
+    for value, beyond in ((1e-3, 0.0), (3e4, float("inf"))):
+        x = torch.full((1, 1, 512, 512), value)
+        wide, narrow = speckle(x, 0.5, seed=1), speckle(x.half(), 0.5, seed=1)
+        assert bool(((wide > 0) & wide.isfinite()).all())
+        assert bool((narrow == beyond).any())
+        lost = (wide < 2e-8) if beyond == 0 else (wide > 66000)
+        assert bool((narrow[lost] == beyond).all())
+
+
+def test_correlation_fades_above_2048_looks():
+    def neighbours(looks: float) -> float:
+        g = speckle_field((1, 1, 96, 96), looks, seed=1, psf=("box", 2.0))[0, 0].double()
+        return torch.corrcoef(torch.stack([g[:, 1:].flatten(), g[:, :-1].flatten()]))[0, 1].item()
+
+    whole, faded = neighbours(256.0), neighbours(2048.0 * 4)
+    assert whole == pytest.approx(4 / 9, abs=0.05)  # ((0.408 * 0.816) * 2)^2
+    assert faded < 0.4 * whole
