@@ -67,7 +67,7 @@ Extremes extremes(const T* x, int64_t n, double nodata) {
 
 std::string seen_text(const Extremes& e) {
     std::ostringstream text;
-    text.precision(4);
+    text.precision(9);
     text << "smallest value " << e.lowest << ", largest " << e.highest;
     return text.str();
 }
