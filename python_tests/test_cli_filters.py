@@ -54,6 +54,9 @@ def test_speckle_of_a_geotiff(scene, tmp_path, capsys):
 )  # fmt: skip
 def test_despeckle_of_a_geotiff(scene, tmp_path, options, arguments):
     file, decibels = scene
+    if "log" in options:  # as numbers, decibels are too far from one for logarithms
+        decibels = np.where(decibels == -99, -99, decibels * np.float32(0.23))
+        write_raster(file, read_raster(file).with_pixels(decibels))
     out = tmp_path / "out.tif"
     assert main(["despeckle", str(file), str(out), *options]) == 0
     x = torch.from_numpy(decibels)[None]
@@ -104,7 +107,7 @@ def test_complex_images(tmp_path, capsys):
         (["speckle", "nowhere.tif", "out.tif", "--looks", "1"], "nowhere.tif does not exist"),
         (["speckle", "scene.tif", "out.tif", "--looks", "0"], "looks must be"),
         (["speckle", "scene.tif", "out.jpg", "--looks", "1"], "out.jpg"),
-        (["speckle", "scene.tif", "out.tif", "--looks", "1", "--domain", "intensity"], "negative intensities"),
+        (["speckle", "scene.tif", "out.tif", "--looks", "1", "--domain", "intensity"], "has negative values"),
         (["speckle", "scene.tif", "out.tif", "--looks", "1", "--domain", "complex"], "contradicts"),
         (
             ["speckle", "scene.tif", "out.tif", "--looks", "1", "--psf", "hamming", "--oversampling", "9"],

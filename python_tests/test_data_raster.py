@@ -8,7 +8,8 @@ import rasterio
 import tifffile
 from rasterio.transform import Affine
 
-from sarcore.data import Raster, read_raster, write_raster
+from sarcore.data import Raster, open_scene, read_image, read_raster, scene_header, scene_unit, write_raster
+from sarcore.data.images import read_header
 from sarcore.errors import DataError
 
 GEO = {"crs": "EPSG:32631", "transform": Affine(20.0, 0.0, 620048.25, 0.0, -10.0, 4830114.5), "nodata": -99.0}
@@ -77,6 +78,87 @@ def test_complex_arrays(tmp_path):
     assert raster.pixels.dtype == np.complex64
     np.testing.assert_array_equal(raster.pixels, z[:1].astype(np.complex64))
     np.testing.assert_array_equal(read_raster(write_raster(tmp_path / "w.npy", raster)).pixels, raster.pixels)
+
+
+def test_complex_tiffs_are_read_back(tmp_path):
+    z = (np.random.default_rng(0).normal(size=(2, 5, 7)) * (1 + 2j)).astype(np.complex64)
+    for pixels in (z, z[:1]):
+        again = read_raster(write_raster(tmp_path / "z.tif", Raster(pixels)))
+        np.testing.assert_array_equal(again.pixels, pixels)
+        assert again.pixels.dtype == np.complex64
+
+
+@pytest.mark.parametrize(
+    ("dtype", "nodata", "possible"),
+    [
+        ("uint16", -9999.0, False),
+        ("uint8", 300.0, False),
+        ("uint8", 1e20, False),
+        ("uint8", -np.inf, False),
+        ("int16", 0.5, False),
+        ("float32", 1e40, False),
+        ("int16", -9999.0, True),
+        ("uint8", 255.0, True),
+        ("float32", -np.inf, True),
+        ("float32", -9999.9, True),
+        ("complex64", -99.0, True),
+    ],
+)
+def test_no_data_that_no_pixel_can_have_masks_nothing(tmp_path, dtype, nodata, possible):
+    pixels = np.zeros((1, 4, 6), dtype)
+    if possible:
+        pixels[0, 0, :2] = nodata
+    tag = (42113, 2, 0, str(nodata), True)
+    tifffile.imwrite(tmp_path / "a.tif", pixels[0], photometric="minisblack", extratags=[tag])
+    valid = read_raster(tmp_path / "a.tif").valid()
+    assert (valid is None) == (not possible)
+    assert valid is None or np.count_nonzero(~valid) == 2
+
+
+def test_what_was_true_of_the_old_pixels_alone_is_left_out(geotiff, tmp_path):
+    file, pixels = geotiff
+    with rasterio.open(file, "r+") as out:
+        out.update_tags(1, STATISTICS_MEAN="1.0", STATISTICS_MAXIMUM="9.0", NOTE="kept")
+    raster = read_raster(file)
+    copy = write_raster(tmp_path / "copy.tif", raster.with_pixels(2 * pixels))
+    with rasterio.open(copy) as after:
+        assert after.tags(1) == {"NOTE": "kept"}
+        assert after.tags()["SENSOR"] == "C-SAR"
+        assert after.descriptions == ("VV", None)
+    only = (42112, 2, 0, '<GDALMetadata><Item name="STATISTICS_MEAN" sample="0">1</Item></GDALMetadata>', True)
+    assert Raster(pixels, None, (only,)).with_pixels(pixels).tags == ()
+
+
+@pytest.mark.parametrize("options", [{}, {"imagej": True}, {"ome": True}, {"description": "of a person"}])
+def test_descriptions_of_programs_are_left_out(tmp_path, options):
+    file = tmp_path / f"a{'.ome' if 'ome' in options else ''}.tif"
+    tifffile.imwrite(file, np.ones((3, 40, 60), np.float32), photometric="minisblack", **options)
+    raster = read_raster(file)
+    copy = write_raster(tmp_path / "copy.tif", raster.with_pixels(raster.pixels[:2] * 2))
+    with tifffile.TiffFile(copy) as tiff:
+        assert tiff.pages.first.description == options.get("description", "")
+    np.testing.assert_array_equal(read_raster(copy).pixels, np.full((2, 40, 60), 2))
+
+
+@pytest.mark.parametrize("reader", [read_raster, read_image, read_header, open_scene, scene_header, scene_unit])
+def test_a_compression_that_needs_a_package_is_named(tmp_path, monkeypatch, reader):
+    file = tmp_path / "lzw.tif"
+    with rasterio.open(
+        file, "w", driver="GTiff", height=1500, width=1500, count=1, dtype="float32", compress="lzw", predictor=3, **GEO
+    ) as out:
+        out.write(np.ones((1, 1500, 1500), np.float32))
+
+    def missing(*_, **__):
+        raise ValueError("<COMPRESSION.LZW: 5> requires the 'imagecodecs' package")
+
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", missing)
+    monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", missing)
+    monkeypatch.setattr(tifffile.TiffPage, "decode", missing)
+    if reader in (read_header, scene_header):  # which decode nothing
+        assert reader(file).shape == (1, 1500, 1500)
+        return
+    with pytest.raises(DataError, match=r"lzw.tif is compressed \(COMPRESSION.LZW\).*pip install imagecodecs"):
+        reader(file)
 
 
 def test_failures_name_the_file_and_leave_nothing(geotiff, tmp_path, monkeypatch):

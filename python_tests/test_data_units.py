@@ -72,12 +72,36 @@ def test_contradictions_are_refused() -> None:
         (decibels, "complex", "contradicts the declared unit 'complex'"),
         (x + 0j, "intensity", "complex.* contradicts the declared unit 'intensity'"),
         (x * 1000, "db", "look like intensities or digital numbers"),
+        (np.append(decibels.ravel(), np.float32(-9999)), "db", "down to -9999.*no-data value"),
+        (np.append(decibels.ravel(), np.float32(300)), "db", "between .* and 300"),
+        (x * 1000, "log", "logarithms of intensities.* none beyond 23.03"),
+        (np.zeros(3, dtype=np.int16), "log", "int16, but decibels are fractions"),
         (np.zeros(3, dtype=np.uint8), "db", "uint8, but decibels are fractions"),
     ):
         with pytest.raises(DataError, match=message):
             check_unit(wrong, unit)
+    check_unit(np.array([-12.5, -9999, np.inf, np.nan]), "db", nodata=-9999)
+    check_unit(np.log(x), "log")
     with pytest.raises(ValueError, match="declared must be one of"):
         check_unit(x, "dB")
+
+
+def test_arguments_are_named() -> None:
+    for function in (detect_unit, lambda x: check_unit(x, "db")):
+        with pytest.raises(TypeError, match="x must be a NumPy array or a tensor, got list"):
+            function([1.0, 2.0])
+        with pytest.raises(TypeError, match="x must hold numbers, got bool"):
+            function(np.zeros((9, 9), dtype=bool))
+    assert detect_unit(torch.from_numpy(speckle(4)).to(torch.bfloat16)).unit == "intensity"
+
+
+def test_no_data_is_compared_in_the_type_of_the_pixels() -> None:
+    x = speckle(4)
+    x[:, :20] = np.float32(-9999.9)
+    assert detect_unit(x, nodata=-9999.9).unit == "intensity"
+    check_unit(x, "intensity", nodata=-9999.9)
+    digital = (1000 * np.sqrt(speckle(4))).astype(np.uint16)
+    assert detect_unit(digital, nodata=-9999.0).unit == "amplitude"
 
 
 def real_scenes(folder: Path) -> dict[str, tuple[np.ndarray, str]]:

@@ -69,14 +69,14 @@ def test_what_the_pixels_are(tmp_path):
     with pytest.raises(DataError, match=r"eight.png.*uint8.*amplitude"):
         open_image(eight)
     assert open_image(eight, "amplitude").rows(0, 5)[0].dtype == torch.float32
-    with pytest.raises(DataError, match=r"real \(uint8\).*complex"):
+    with pytest.raises(DataError, match="eight.png.*uint8.*complex"):
         open_image(eight, "complex")
     decibels = write_raster(tmp_path / "db.tif", Raster(rng.normal(-12, 3, (1, 64, 64)).astype(np.float64)))
     image = open_image(decibels)
     assert image.domain == "db"
     assert "negative" in image.reason
     assert image.rows(0, 5)[0].dtype == torch.float64
-    assert open_image(decibels, "log", -99.0).raster.nodata == -99.0
+    assert open_image(decibels, "db", -99.0).raster.nodata == -99.0
     z = write_raster(tmp_path / "z.npy", Raster((rng.normal(size=(1, 64, 64)) + 2j).astype(np.complex64)))
     with pytest.raises(DataError, match="complex"):
         open_image(z, "intensity")

@@ -2,9 +2,10 @@
 
 from sarcore.data.folder import PatchFolder
 from sarcore.data.images import IMAGE_SUFFIXES, read_image, write_image
-from sarcore.data.limits import percentile_limits, scene_radiometry
+from sarcore.data.limits import percentile_limits, scene_limits, scene_radiometry, scene_unit
+from sarcore.data.nodata import declared_nodata
 from sarcore.data.raster import Raster, read_raster, write_raster
-from sarcore.data.scene_blocks import open_scene, scene_blocks
+from sarcore.data.scene_blocks import open_scene, scene_blocks, scene_header
 from sarcore.data.simulator import (
     SIMULATED_CLASSES,
     SIMULATED_RADIOMETRY,
@@ -26,13 +27,17 @@ __all__ = [
     "UnitGuess",
     "check_leakage",
     "check_unit",
+    "declared_nodata",
     "detect_unit",
     "open_scene",
     "percentile_limits",
     "read_image",
     "read_raster",
     "scene_blocks",
+    "scene_header",
+    "scene_limits",
     "scene_radiometry",
+    "scene_unit",
     "simulate_reflectivity",
     "simulate_scene",
     "split_by_scene",

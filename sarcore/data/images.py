@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,7 +61,7 @@ def read_image(path: str | Path) -> npt.NDArray[Any]:
     except DataError:
         raise
     except Exception as error:  # the decoders raise anything from OSError to struct.error on damaged bytes
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def read_header(path: str | Path) -> ImageHeader:
@@ -82,7 +84,7 @@ def read_header(path: str | Path) -> ImageHeader:
     except DataError:
         raise
     except Exception as error:  # as above
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def write_image(path: str | Path, array: npt.NDArray[Any]) -> Path:
@@ -119,11 +121,19 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
     >>> write_bytes(Path(tempfile.mkdtemp()) / "a.txt", b"abc").read_bytes()
     b'abc'
     """
-    path = Path(path)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    return write_whole(Path(path), lambda name: Path(name).write_bytes(content))
+
+
+def write_whole(path: Path, write: Callable[[str], object]) -> Path:
+    """`write_bytes` for what writes into a file of a given name: `write` gets that of the temporary file.
+
+    >>> write_whole(Path(tempfile.mkdtemp()) / "a.npy", lambda name: np.save(name, np.zeros(3))).name
+    'a.npy'
+    """
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+    os.close(descriptor)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+        write(name)
         os.chmod(name, 0o666 & ~_umask())  # mkstemp gives 0600, which would hide the file from other users
         os.replace(name, path)
     except BaseException:
@@ -147,9 +157,20 @@ def _kind(path: Path) -> str:
     return {".npy": "npy", ".tif": "tiff", ".tiff": "tiff"}.get(suffix, "pillow")
 
 
-def _unreadable(path: Path, error: Exception) -> DataError:
+def unreadable(path: Path, error: Exception, what: str = "image") -> DataError:
+    """What to say of a file whose decoder raised an error.
+
+    >>> str(unreadable(Path("a.tif"), ValueError("<COMPRESSION.LZW: 5> requires the 'imagecodecs' package")))
+    'the image a.tif is compressed (COMPRESSION.LZW); reading that needs a package: pip install imagecodecs'
+    """
     reason = " ".join(str(error).split()) or type(error).__name__
-    return DataError(f"the image {path} is corrupt or cannot be read ({reason}); replace or remove it")
+    if "imagecodecs" in reason:
+        method = re.search(r"(COMPRESSION|PREDICTOR)\.\w+", reason)
+        named = f" ({method[0]})" if method else ""
+        return DataError(
+            f"the {what} {path} is compressed{named}; reading that needs a package: pip install imagecodecs"
+        )
+    return DataError(f"the {what} {path} is corrupt or cannot be read ({reason}); replace or remove it")
 
 
 def _read_pillow(path: Path) -> npt.NDArray[Any]:

@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Iterable
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sarcore.data.scene_blocks import scene_blocks
-from sarcore.data.units import check_values
+from sarcore.data.nodata import declared_nodata, pixel_nodata, valid_pixels
+from sarcore.data.order_statistics import ALL, percentiles_of
+from sarcore.data.scene_blocks import channel_blocks, scene_header
+from sarcore.data.scene_windows import scene_windows
+from sarcore.data.units import UnitGuess, as_array, check_unit, unit_of
 from sarcore.errors import DataError
 from sarcore.ops import Radiometry
 
-BINS = 65536
-_FINE = 1e-4  # bins wider than this share of the limits' distance are looked into by one more pass
-
 Array = npt.NDArray[Any]
 Values = npt.NDArray[np.float64]
+Source = str | Path | Array
+
+
+def scene_unit(source: Source, nodata: float | None = None) -> UnitGuess:
+    """`detect_unit` for a scene: a file is not decoded whole, some windows of it are enough.
+
+    >>> scene_unit(np.random.default_rng(0).gamma(4.0, 0.25, (200, 200))).unit
+    'intensity'
+
+    Without `nodata` the value that a GeoTIFF declares is left out. Raises DataError as `detect_unit` and `open_scene`.
+    """
+    return unit_of(scene_windows(source), declared_nodata(source) if nodata is None else nodata)
 
 
 def scene_radiometry(
-    source: str | Path | Array,
+    source: Source,
     unit: str,
     *,
     scale: str | None = None,
@@ -32,23 +46,49 @@ def scene_radiometry(
 ) -> Radiometry:
     """The radiometry of a whole scene: its unit as declared, its limits from `percentile_limits`.
 
-    >>> ramp = np.linspace(0, 1, 10201, dtype=np.float32).reshape(101, 101)
-    >>> scene_radiometry(ramp, "intensity", percentiles=(10, 90))
-    Radiometry(unit='intensity', low=0.09999..., high=0.90000..., nodata=None, out='float32', scale='intensity')
+    >>> ramp = np.linspace(0, 1, 10201).reshape(101, 101)
+    >>> scene_radiometry(ramp, "digital", percentiles=(10, 90))
+    Radiometry(unit='digital', low=0.0999..., high=0.8999..., nodata=None, out='float32', scale='digital')
+
+    Without `nodata` it is the value that a GeoTIFF declares, if a pixel of its type can have that.
 
     Raises ValueError for arguments that `Radiometry` refuses, DataError as `percentile_limits` does and for a scene
     that is constant between the percentiles.
     """
-    declared = Radiometry(unit, 0, 1, nodata, out, scale=scale)  # refuses wrong names before the scene is read
-    assert declared.scale is not None
-    low, high = percentile_limits(source, unit, declared.scale, percentiles, nodata)
+    Radiometry(unit, 0, 1, nodata, out, scale=scale)  # refuses wrong names before the scene is read
+    limits, _ = scene_limits(source, unit, scale, percentiles, nodata)
+    return radiometry_of(limits, source, unit, scale=scale, percentiles=percentiles, nodata=nodata, out=out)
+
+
+def radiometry_of(
+    limits: tuple[float, float],
+    source: Source,
+    unit: str,
+    *,
+    scale: str | None = None,
+    percentiles: tuple[float, float] = (1, 99),
+    nodata: float | None = None,
+    out: str = "float32",
+) -> Radiometry:
+    """`scene_radiometry` of a scene whose limits are known.
+
+    >>> radiometry_of((0.5, 2.0), np.ones((2, 2)), "amplitude").high
+    2.0
+    """
+    low, high = limits
     if not low < high:
         raise DataError(f"the {percentiles[0]} and {percentiles[1]} percentiles are both {low}; give the limits")
+    if nodata is None:
+        declared = declared_nodata(source)
+        if declared is not None and (
+            math.isnan(declared) or pixel_nodata(declared, scene_header(source).dtype) is not None
+        ):
+            nodata = declared
     return Radiometry(unit, low, high, nodata, out, scale=scale)
 
 
 def percentile_limits(
-    source: str | Path | Array,
+    source: Source,
     unit: str,
     scale: str | None = None,
     percentiles: tuple[float, float] = (1, 99),
@@ -56,23 +96,24 @@ def percentile_limits(
     *,
     channel: int | None = None,
 ) -> tuple[float, float]:
-    """Two percentiles of a scene on a scale, in two or three passes over the file, block by block.
+    """Two percentiles of a scene on a scale, in two to four passes over the file, block by block.
 
     >>> low, high = percentile_limits(np.arange(101.0).reshape(1, 101), "digital", percentiles=(10, 90))
     >>> round(low, 2), round(high, 2)
     (10.0, 90.0)
 
-    Pass 1 finds the extremes, pass 2 counts 65536 bins between them. Where one bin is wider than 1e-4 of the distance
-    of the percentiles (a few bright targets), pass 3 counts 65536 bins within each of theirs. So the error against
-    ``numpy.percentile`` is at most 1e-4 of (high - low), or (max - min) / 2^32 if that is more.
+    Each pass settles 16 bits of the 64 of the numbers, whose bins are narrow near zero and wide far from it, so that
+    one bright target does no harm. Passes are added until the bins are narrower than 1e-4 of the distance of the
+    percentiles, and that is the error against ``numpy.percentile``; the fourth is exact, and so are integers.
 
     Args:
-        source: NPY (memory-mapped), TIFF (by strips and tiles) or another image (read whole), or an array, (H, W) or
-            (C, H, W).
+        source: NPY (memory-mapped), TIFF (by strips and tiles) or another image (read whole), or an array or a
+            tensor, (H, W) or (C, H, W).
         unit: unit of the values, as in `sarcore.Radiometry`.
         scale: unit of the result; by default that of `sarcore.Radiometry`.
         percentiles: two numbers, 0 <= first < second <= 100.
-        nodata: value of pixels without data. NaN and infinity, and zeros on a decibel scale, are never counted.
+        nodata: value of pixels without data, by default the one that a GeoTIFF declares. NaN and infinity, and zeros
+            on a decibel scale, are never counted.
         channel: channel to look at, counted from 0; all together by default.
 
     Returns:
@@ -80,36 +121,66 @@ def percentile_limits(
 
     Raises:
         ValueError: percentiles out of order.
+        TypeError: percentiles that are not two numbers.
         DataError: a file that cannot be read, values that contradict the unit, no valid pixel.
     """
+    return _limits(source, unit, scale, percentiles, nodata, channel)[ALL]
+
+
+def scene_limits(
+    source: Source,
+    unit: str,
+    scale: str | None = None,
+    percentiles: tuple[float, float] = (1, 99),
+    nodata: float | None = None,
+) -> tuple[tuple[float, float], dict[int, tuple[float, float]]]:
+    """`percentile_limits` of all channels together and of each that has a valid pixel, in the same passes.
+
+    >>> together, each = scene_limits(np.stack([np.zeros((2, 2)), np.ones((2, 2))]), "digital")
+    >>> together, each
+    ((0.0, 1.0), {0: (0.0, 0.0), 1: (1.0, 1.0)})
+    """
+    found = _limits(source, unit, scale, percentiles, nodata, None)
+    return found.pop(ALL), found
+
+
+def _limits(
+    source: Source,
+    unit: str,
+    scale: str | None,
+    percentiles: tuple[float, float],
+    nodata: float | None,
+    channel: int | None,
+) -> dict[int, tuple[float, float]]:
+    _check_percentiles(percentiles)
+    wanted = Radiometry(unit, 0, 1, nodata, scale=scale).scale
+    assert wanted is not None
+    source = source if isinstance(source, (str, Path)) else as_array(source, "source")
+    nodata = declared_nodata(source) if nodata is None else nodata
+    whole = wanted == unit and scene_header(source).dtype.kind in "ui"
+
+    def blocks(first: bool) -> Iterable[tuple[int, Values]]:
+        for number, block in channel_blocks(source, channel):
+            if first:
+                check_unit(block, unit, nodata)
+            yield number, _on_scale(block, unit, wanted, nodata)
+
+    return percentiles_of(blocks, percentiles, whole)
+
+
+def _check_percentiles(percentiles: object) -> None:
+    if not isinstance(percentiles, (tuple, list)) or len(percentiles) != 2:
+        raise TypeError(f"percentiles must be two numbers, got {percentiles!r}")
+    if not all(isinstance(value, Real) and not isinstance(value, bool) for value in percentiles):
+        raise TypeError(f"percentiles must be two numbers, got {percentiles!r}")
     first, second = percentiles
     if not 0 <= first < second <= 100:
         raise ValueError(f"percentiles must be 0 <= first < second <= 100, got {percentiles}")
-    wanted = Radiometry(unit, 0, 1, nodata, scale=scale).scale
-    assert wanted is not None
-
-    def blocks() -> Iterable[Values]:
-        for block in scene_blocks(source, channel):
-            yield _on_scale(block, unit, wanted, nodata)
-
-    low, high, count = _extremes(blocks())
-    if count == 0:
-        raise DataError("the scene has no valid pixel: all are NaN, infinite or no-data")
-    ranks = [percentile / 100 * (count - 1) for percentile in percentiles]
-    wide = sorted({whole for rank in ranks for whole in (int(rank), min(int(rank) + 1, count - 1))})
-    at = _order_statistics(blocks, low, high, wide)
-    found = []
-    for rank in ranks:
-        below = int(rank)
-        above = min(below + 1, count - 1)
-        found.append(at[below] + (rank - below) * (at[above] - at[below]))
-    return float(found[0]), float(found[1])
 
 
 def _on_scale(block: Array, unit: str, scale: str, nodata: float | None) -> Values:
     """The valid pixels of a block on the scale, in float64."""
-    check_values(block, unit, nodata)
-    x = block[block != nodata] if nodata is not None else block.ravel()
+    x = block[valid_pixels(block, nodata)]
     values = np.abs(x).astype(np.float64) ** 2 if unit == "complex" else x.astype(np.float64)
     unit = "intensity" if unit == "complex" else unit
     if unit != scale:
@@ -121,45 +192,3 @@ def _on_scale(block: Array, unit: str, scale: str, nodata: float | None) -> Valu
             else:
                 values = values**2 if scale == "intensity" else np.sqrt(values)
     return values[np.isfinite(values)]
-
-
-def _extremes(blocks: Iterable[Values]) -> tuple[float, float, int]:
-    low, high, count = np.inf, -np.inf, 0
-    for values in blocks:
-        if values.size:
-            low, high, count = min(low, values.min()), max(high, values.max()), count + values.size
-    return float(low), float(high), count
-
-
-def _order_statistics(
-    blocks: Callable[[], Iterable[Values]], low: float, high: float, ranks: list[int]
-) -> dict[int, float]:
-    """The values at some ranks (0 is the smallest)."""
-    if low == high:
-        return dict.fromkeys(ranks, low)
-    counts = _count(blocks(), [(low, high)])[0]
-    places = {rank: _place(counts, rank, low, high) for rank in ranks}
-    ends = [places[rank][0] for rank in ranks]
-    if (high - low) / BINS > _FINE * (max(ends) - min(ends)):
-        zooms = sorted({(a, b) for a, b, _ in places.values()})
-        finer = dict(zip(zooms, _count(blocks(), zooms), strict=True))
-        places = {rank: _place(finer[a, b], rest, a, b) for rank, (a, b, rest) in places.items()}
-    return {rank: (a + b) / 2 for rank, (a, b, _) in places.items()}
-
-
-def _count(blocks: Iterable[Values], ranges: list[tuple[float, float]]) -> list[npt.NDArray[np.int64]]:
-    counts = [np.zeros(BINS, dtype=np.int64) for _ in ranges]
-    for values in blocks:
-        for total, (low, high) in zip(counts, ranges, strict=True):
-            inside = values[(values >= low) & (values <= high)]
-            index = ((inside - low) * (BINS / (high - low))).astype(np.int64)
-            total += np.bincount(np.minimum(index, BINS - 1), minlength=BINS)
-    return counts
-
-
-def _place(counts: npt.NDArray[np.int64], rank: int, low: float, high: float) -> tuple[float, float, int]:
-    """The bin that holds a rank, and the rank within it."""
-    running = np.cumsum(counts)
-    k = min(int(np.searchsorted(running, rank, side="right")), BINS - 1)
-    width = (high - low) / BINS
-    return low + k * width, low + (k + 1) * width, rank - int(running[k - 1] if k else 0)

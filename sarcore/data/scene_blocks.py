@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sarcore.data.images import read_image
+from sarcore.data.images import ImageHeader, read_header, read_image, unreadable
 from sarcore.errors import DataError
 
 BLOCK_PIXELS = 1 << 20  # of a memory-mapped scene; a TIFF gives its own strips and tiles
@@ -39,8 +39,34 @@ def open_scene(source: str | Path | Array) -> Array:
     except DataError:
         raise
     except Exception as error:  # the decoders raise anything from OSError to struct.error on damaged bytes
-        raise DataError(f"the scene {path} is corrupt or cannot be read ({error}); replace it") from error
+        raise unreadable(path, error, "scene") from error
     return read_image(path)
+
+
+def scene_header(source: str | Path | Array) -> ImageHeader:
+    """Shape (C, H, W) and dtype of a scene, without decoding it.
+
+    Raises as `open_scene`.
+
+    >>> scene_header(np.zeros((4, 6), dtype=np.complex64)).shape
+    (1, 4, 6)
+    """
+    if isinstance(source, np.ndarray) or Path(source).suffix.lower() == ".npy" or not Path(source).is_file():
+        return _header(open_scene(source))
+    path = Path(source)
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return read_header(path)
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            series = tiff.series[0]
+            empty = np.broadcast_to(np.zeros((), dtype=series.dtype), series.shape)
+            return _header(_channels_first(empty, series.axes, path))
+    except DataError:
+        raise
+    except Exception as error:  # as above
+        raise unreadable(path, error, "scene") from error
 
 
 def scene_blocks(source: str | Path | Array, channel: int | None = None) -> Iterator[Array]:
@@ -51,6 +77,15 @@ def scene_blocks(source: str | Path | Array, channel: int | None = None) -> Iter
     >>> sum(block.size for block in scene_blocks(np.zeros((2, 40, 60))))
     4800
     """
+    return (block for _, block in channel_blocks(source, channel))
+
+
+def channel_blocks(source: str | Path | Array, channel: int | None = None) -> Iterator[tuple[int, Array]]:
+    """`scene_blocks` with the channel of each piece, which is of one channel alone.
+
+    >>> sorted({channel for channel, _ in channel_blocks(np.zeros((2, 40, 60)))})
+    [0, 1]
+    """
     if not isinstance(source, np.ndarray) and Path(source).suffix.lower() in (".tif", ".tiff"):
         segments = _tiff_segments(Path(source), channel)
         if segments is not None:
@@ -59,9 +94,14 @@ def scene_blocks(source: str | Path | Array, channel: int | None = None) -> Iter
     scene = open_scene(source)
     _check_channel(channel, len(scene))
     rows = max(1, BLOCK_PIXELS // scene.shape[2])
-    for plane in scene if channel is None else scene[channel : channel + 1]:
+    for number in range(len(scene)) if channel is None else [channel]:
         for first in range(0, scene.shape[1], rows):
-            yield plane[first : first + rows]
+            yield number, scene[number, first : first + rows]
+
+
+def _header(array: Array) -> ImageHeader:
+    channels, height, width = array.shape
+    return ImageHeader((channels, height, width), array.dtype.newbyteorder("="))
 
 
 def _check_channel(channel: int | None, count: int) -> None:
@@ -88,7 +128,7 @@ def _open_tiff(path: Path) -> Array:
         return _channels_first(series.asarray(), series.axes, path)
 
 
-def _tiff_segments(path: Path, channel: int | None) -> Iterator[Array] | None:
+def _tiff_segments(path: Path, channel: int | None) -> Iterator[tuple[int, Array]] | None:
     """Decoded strips or tiles; None for a file that can be mapped, or whose axes are not channels, rows, columns."""
     import tifffile
 
@@ -107,20 +147,29 @@ def _tiff_segments(path: Path, channel: int | None) -> Iterator[Array] | None:
     return _decoded(path, channel)
 
 
-def _decoded(path: Path, channel: int | None) -> Iterator[Array]:
+def _decoded(path: Path, channel: int | None) -> Iterator[tuple[int, Array]]:
     import tifffile
 
-    with tifffile.TiffFile(path) as tiff:
-        pages: list[Any] = list(tiff.series[0].pages)
-        for number, page in enumerate(pages):
-            if len(pages) > 1 and channel not in (None, number):
-                continue
-            for segment, index, _ in page.segments(maxworkers=1):
-                plane, _, row, column, _ = index
-                planar = page.keyframe.planarconfig == tifffile.PLANARCONFIG.SEPARATE
-                if segment is None or (planar and channel not in (None, plane)):  # a sparse file leaves segments out
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            pages: list[Any] = list(tiff.series[0].pages)
+            for number, page in enumerate(pages):
+                if len(pages) > 1 and channel not in (None, number):
                     continue
-                # (depth, rows, columns, samples), tiles padded beyond the image
-                inside = segment[0, : page.keyframe.imagelength - row, : page.keyframe.imagewidth - column]
-                many = page.keyframe.samplesperpixel > 1 and not planar
-                yield inside[..., channel] if many and channel is not None else inside
+                for segment, index, _ in page.segments(maxworkers=1):
+                    if segment is None:  # a sparse file leaves segments out
+                        continue
+                    for found, plane in _samples(page.keyframe, segment, index):
+                        of = number if len(pages) > 1 else found
+                        if channel in (None, of):
+                            yield of, plane
+    except Exception as error:  # as in open_scene
+        raise unreadable(path, error, "scene") from error
+
+
+def _samples(keyframe: Any, segment: Array, index: tuple[int, ...]) -> Iterator[tuple[int, Array]]:
+    """Number and pixels of the samples in a segment (depth, rows, columns, samples) at an index."""
+    plane, _, row, column, _ = index
+    inside = segment[0, : keyframe.imagelength - row, : keyframe.imagewidth - column]  # tiles are padded
+    for sample in range(inside.shape[-1]):
+        yield plane + sample, inside[..., sample]

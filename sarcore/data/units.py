@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from sarcore.data.nodata import valid_pixels
 from sarcore.errors import DataError
 from sarcore.ops.radiometry import UNITS
 
@@ -17,7 +20,9 @@ _GRID = 128  # at most as many blocks along each side of a channel
 _ENOUGH = 400  # blocks, an image of about 105 x 105 pixels
 _HOMOGENEOUS = 0.1  # share of the blocks, those that vary least
 _BOUNDARY = 1.1  # of skewness over coefficient of variation, between amplitude and intensity
-_DECIBELS = 100.0  # no calibrated backscatter lies beyond +-100 dB
+_DECIBELS = 100.0  # no backscatter, calibrated or not, lies beyond +-100 dB
+_LARGEST = {"db": _DECIBELS, "log": _DECIBELS * math.log(10) / 10}
+_PIECE = 1 << 20  # pixels that are looked at together
 _FEW = 0.05  # share of negative values up to which they may be noise that was subtracted
 
 Array = npt.NDArray[Any]
@@ -55,74 +60,122 @@ def detect_unit(x: Array | torch.Tensor, nodata: float | None = None) -> UnitGue
 
     Source: J. W. Goodman, Speckle Phenomena in Optics, 2007 (the distributions); the boundary is our own.
     """
-    image = _array(x)
-    if image.dtype.kind == "c":
-        return UnitGuess("complex", "certain", f"the numbers are {image.dtype}")
-    if image.dtype.itemsize == 1:
-        return UnitGuess("digital", "certain", f"{image.dtype} holds grey values, not physical ones")
-    blocks = _blocks(image)
-    valid = blocks[np.isfinite(blocks) & (blocks != nodata)] if nodata is not None else blocks[np.isfinite(blocks)]
+    return unit_of([as_array(x)], nodata)
+
+
+def unit_of(windows: Sequence[Array], nodata: float | None = None) -> UnitGuess:
+    """`detect_unit` for an image of which some windows are there, each (H, W) or (C, H, W).
+
+    >>> unit_of([np.zeros((9, 9), dtype=np.uint8)]).unit
+    'digital'
+    """
+    dtype = windows[0].dtype
+    if dtype.kind == "c":
+        return UnitGuess("complex", "certain", f"the numbers are {dtype}")
+    if dtype.itemsize == 1:
+        return UnitGuess("digital", "certain", f"{dtype} holds grey values, not physical ones")
+    large = [window for window in windows if min(_planes(window).shape[1:]) >= BLOCK] or windows[:1]
+    blocks = np.concatenate([_blocks(window, lambda x: x.astype(np.float64)) for window in large])
+    usable = np.concatenate([_blocks(window, lambda x: valid_pixels(x, nodata)) for window in large])
+    valid = blocks[usable]
     if not valid.size:
         raise _unknown("it has no valid pixel")
     low, high = float(valid.min()), float(valid.max())
     if low < 0:
         return _decibels(valid, low, high)
-    return _by_speckle(blocks, nodata, f"no value is negative (up to {high:.4g})")
+    return _by_speckle(blocks[usable.all(axis=1)], f"no value is negative (up to {high:.4g})")
 
 
 def check_unit(x: Array | torch.Tensor, declared: str, nodata: float | None = None) -> None:
-    """Raise DataError where the values of x (any shape) cannot be in the declared unit of `sarcore.Radiometry`.
+    """Raise DataError where the values of x (any shape) cannot be in the declared unit.
 
     >>> check_unit(np.array([-12.5, -3.0]), "db")
     >>> check_unit(np.array([-12.5, -3.0]), "intensity")
     Traceback (most recent call last):
-    sarcore.errors.DataError: the image is declared as intensity, but 2 of its 2 values are negative (down to -12.5);
-    these may be decibels: declare unit 'db'
+    sarcore.errors.DataError: the image is declared as intensity, but has negative values (down to -12.5); these may be
+    decibels: declare unit 'db', or no-data: declare their value
 
-    Amplitude and intensity do not contradict each other; `detect_unit` tells which is likely.
+    Refused are complex numbers in a real unit and real ones as complex, negative intensities and amplitudes, integers
+    as decibels, and decibels beyond +-100. Amplitude and intensity do not contradict each other; `detect_unit` tells
+    which is likely. What holds for an image holds for each of its pieces.
+
+    Args:
+        x: the values.
+        declared: a unit of `sarcore.Radiometry`, or ``log``, the natural logarithm of an intensity.
+        nodata: value of pixels without data; NaN and infinity are left out too.
+
+    Raises:
+        ValueError: another word for the unit.
+        TypeError: x is neither an array nor a tensor of numbers.
     """
-    if declared not in UNITS:
-        raise ValueError(f"declared must be one of {', '.join(map(repr, UNITS))}, got {declared!r}")
-    check_values(_array(x), declared, nodata)
-    if declared == "db":
-        image = _array(x)
-        valid = image[np.isfinite(image) & (image != nodata)] if nodata is not None else image[np.isfinite(image)]
-        if valid.size and valid.min() >= 0 and valid.max() > _DECIBELS:
-            raise DataError(
-                f"the image is declared as decibels, but its values lie between {valid.min():.4g} and "
-                f"{valid.max():.4g}: these look like intensities or digital numbers"
-            )
-
-
-def check_values(image: Array, declared: str, nodata: float | None = None) -> None:
-    """The part of `check_unit` that holds for any piece of an image: types and negative values.
-
-    >>> check_values(np.zeros(3, dtype=np.uint8), "digital")
-    """
+    if declared not in (*UNITS, "log"):
+        raise ValueError(f"declared must be one of {', '.join(map(repr, (*UNITS, 'log')))}, got {declared!r}")
+    image = as_array(x)
     if (image.dtype.kind == "c") != (declared == "complex"):
         raise DataError(f"the image holds {image.dtype}, which contradicts the declared unit {declared!r}")
-    if declared == "db" and image.dtype.kind in "ui":
-        raise DataError(f"the image holds {image.dtype}, but decibels are fractions; declare unit 'digital'")
-    if declared in ("intensity", "amplitude") and image.dtype.kind != "u":
-        negative = (image < 0) & (image != nodata) if nodata is not None else image < 0
-        count = int(negative.sum())
-        if count:
+    if declared in _LARGEST and image.dtype.kind in "ui":
+        raise DataError(f"the image holds {image.dtype}, but decibels are fractions; declare what the integers are")
+    if declared in ("complex", "digital") or image.dtype.kind == "u":
+        return
+    low, high = _extremes(image, nodata)
+    if declared not in _LARGEST:
+        if low < 0:
             raise DataError(
-                f"the image is declared as {declared}, but {count} of its {image.size} values are negative (down to "
-                f"{float(image[negative].min()):.4g}); these may be decibels: declare unit 'db'"
+                f"the image is declared as {declared}, but has negative values (down to {low:.4g}); these may be "
+                "decibels: declare unit 'db', or no-data: declare their value"
             )
+        return
+    name, limit = ("decibels" if declared == "db" else "logarithms of intensities"), _LARGEST[declared]
+    if high > limit:
+        raise DataError(
+            f"the image is declared as {name}, but its values lie between {low:.4g} and {high:.4g}, and none beyond "
+            f"{limit:.4g} is possible: these look like intensities or digital numbers"
+        )
+    if low < -limit:
+        raise DataError(
+            f"the image is declared as {name}, but its values go down to {low:.4g}, and none below {-limit:.4g} is "
+            "possible: is this a no-data value? Declare it as nodata"
+        )
 
 
-def _array(x: Array | torch.Tensor) -> Array:
-    return x.detach().cpu().resolve_conj().numpy() if isinstance(x, torch.Tensor) else x
+def as_array(x: Array | torch.Tensor, name: str = "x") -> Array:
+    """An array of numbers; bfloat16 tensors, which NumPy lacks, become float32.
+
+    >>> as_array(torch.zeros(2, dtype=torch.bfloat16)).dtype
+    dtype('float32')
+    """
+    if isinstance(x, torch.Tensor):
+        x = x.detach().cpu().resolve_conj().resolve_neg()
+        x = (x.float() if x.dtype == torch.bfloat16 else x).numpy()
+    if not isinstance(x, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array or a tensor, got {type(x).__name__}; pass numpy.asarray({name})")
+    if x.dtype.kind not in "uifc":
+        raise TypeError(f"{name} must hold numbers, got {x.dtype}; convert it")
+    return x
 
 
-def _blocks(image: Array) -> npt.NDArray[np.float64]:
-    """(blocks, pixels) from a grid over every channel; of an image smaller than a block one row of all its pixels."""
-    planes = image.reshape(-1, *image.shape[-2:]) if image.ndim > 1 else image.reshape(1, 1, -1)
+def _extremes(image: Array, nodata: float | None) -> tuple[float, float]:
+    """Least and greatest valid value; (0, 0) where there is none."""
+    found = []
+    flat = image.reshape(-1)
+    for first in range(0, flat.size, _PIECE):
+        piece = flat[first : first + _PIECE]
+        values = piece[valid_pixels(piece, nodata)]
+        if values.size:
+            found.append((float(values.min()), float(values.max())))
+    return (min(low for low, _ in found), max(high for _, high in found)) if found else (0.0, 0.0)
+
+
+def _planes(image: Array) -> Array:
+    return image.reshape(-1, *image.shape[-2:]) if image.ndim > 1 else image.reshape(1, 1, -1)
+
+
+def _blocks(image: Array, seen: Callable[[Array], Array]) -> Array:
+    """What `seen` says of (blocks, pixels) on a grid over every channel; an image smaller than a block is one row."""
+    planes = _planes(image)
     _, height, width = planes.shape
     if min(height, width) < BLOCK:
-        return planes.reshape(1, -1).astype(np.float64)
+        return seen(planes.reshape(1, -1))
     rows, columns = (
         np.linspace(0, side - BLOCK, min((side - BLOCK) // (BLOCK // 2) + 1, _GRID)).astype(int)
         for side in (height, width)
@@ -130,7 +183,7 @@ def _blocks(image: Array) -> npt.NDArray[np.float64]:
     found = []
     for plane in planes:
         for row in rows:
-            strip = np.asarray(plane[row : row + BLOCK], dtype=np.float64)
+            strip = seen(np.asarray(plane[row : row + BLOCK]))
             found.append(np.stack([strip[:, c : c + BLOCK].ravel() for c in columns]))
     return np.concatenate(found)
 
@@ -147,11 +200,9 @@ def _decibels(valid: npt.NDArray[np.float64], low: float, high: float) -> UnitGu
     return UnitGuess("db", "likely", limits)
 
 
-def _by_speckle(blocks: npt.NDArray[np.float64], nodata: float | None, seen: str) -> UnitGuess:
-    whole = np.isfinite(blocks).all(axis=1) & (blocks > 0).all(axis=1)
-    if nodata is not None:
-        whole &= (blocks != nodata).all(axis=1)
-    blocks = blocks[whole]
+def _by_speckle(blocks: npt.NDArray[np.float64], seen: str) -> UnitGuess:
+    """From blocks of valid pixels."""
+    blocks = blocks[(blocks > 0).all(axis=1)]
     mean, deviation = blocks.mean(axis=1), blocks.std(axis=1)
     varied = deviation > 0
     blocks, mean, deviation = blocks[varied], mean[varied], deviation[varied]

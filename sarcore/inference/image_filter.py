@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from sarcore.data import Raster, detect_unit, read_raster, write_raster
+from sarcore.data import Raster, check_unit, detect_unit, read_raster, write_raster
 from sarcore.errors import DataError
 from sarcore.metrics import estimate_looks
 
 OUTPUT_SUFFIXES = (".tif", ".tiff", ".npy", ".png")
+_FEWEST_LOOKS = 0.3  # one look is the least there is; estimates below this come from numbers of another unit
 
 # x (1, C, h, W), mask or None, first row of x in the image -> like x
 Operator = Callable[[torch.Tensor, "torch.Tensor | None", int], torch.Tensor]
@@ -30,6 +31,8 @@ class FilteredImage:
     """intensity, amplitude, db, log or complex."""
     reason: str
     """How the domain was found; empty when it was declared."""
+    path: Path | None = None
+    """The file it was read from."""
 
     def rows(self, begin: int, end: int) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Pixels (1, C, end - begin, W), floating or complex64, and which of them are data (None: all but NaN)."""
@@ -43,26 +46,26 @@ class FilteredImage:
 def open_image(path: Path, domain: str = "auto", nodata: float | None = None) -> FilteredImage:
     """Read an image file and settle what its pixels are.
 
-    `nodata` replaces the value that the file declares. Raises DataError when ``auto`` cannot know (integers) and when
-    the pixels contradict the declared domain in their type.
+    `nodata` replaces the value that the file declares. With ``auto`` it is what `detect_unit` says, and DataError where
+    that cannot know (8 bit); a declared domain is refused with DataError where `check_unit` finds that the pixels
+    contradict it.
     """
     raster = read_raster(path)
     if nodata is not None:
-        raster = Raster(raster.pixels, nodata, raster.tags, raster.layout)
-    pixels = raster.pixels
-    if np.iscomplexobj(pixels) != (domain == "complex") and domain != "auto":
-        kind = "complex" if np.iscomplexobj(pixels) else f"real ({pixels.dtype})"
-        raise DataError(f"{path} is {kind}, which contradicts the domain {domain}; declare what it is, or auto")
-    if domain != "auto":
-        return FilteredImage(raster, domain, "")
-    if pixels.dtype.kind in "ui":
+        raster = replace(raster, nodata=nodata)
+    try:
+        if domain != "auto":
+            check_unit(raster.pixels, domain, raster.nodata)
+            return FilteredImage(raster, domain, "", path)
+        guess = detect_unit(raster.pixels, raster.nodata)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    if guess.unit == "digital":
         raise DataError(
-            f"{path} holds {pixels.dtype} numbers, which say nothing of their unit; declare one: the domain amplitude "
-            "for most detected images of 8 or 16 bit, intensity where they are powers"
+            f"{path} holds {raster.pixels.dtype} numbers, which say nothing of their unit; declare one: the domain "
+            "amplitude for most detected images of 8 bit, intensity where they are powers"
         )
-    valid = raster.valid()
-    guess = detect_unit(pixels if valid is None else np.where(valid, pixels, np.nan))
-    return FilteredImage(raster, guess.unit, f"{guess.unit} ({guess.confidence}: {guess.reason})")
+    return FilteredImage(raster, guess.unit, f"{guess.unit} ({guess.confidence}: {guess.reason})", path)
 
 
 def filter_image(
@@ -82,24 +85,36 @@ def filter_image(
     step = max(64, strip // max(1, channels * width))
     # A strip must hold a window: the last one may be short, so it is joined to the one before.
     begins = [*range(0, max(1, height - step // 2), step)]
-    parts = []
+    pixels: npt.NDArray[Any] | None = None
     for begin, end in zip(begins, [*begins[1:], height], strict=True):
         top, bottom = max(0, begin - reach), min(height, end + reach)
         x, mask = image.rows(top, bottom)
-        done = operator(x, mask, top)[0]
-        parts.append(done[:, begin - top : end - top].numpy())
+        done = operator(x, mask, top)[0, :, begin - top : end - top].numpy()
+        if pixels is None:  # the first strip tells the dtype
+            pixels = np.empty((len(done), height, width), done.dtype)
+        pixels[:, begin:end] = done
         if on_rows is not None:
             on_rows(end)
-    return np.concatenate(parts, axis=1)
+    assert pixels is not None
+    return pixels
 
 
 def estimated_looks(image: FilteredImage) -> list[float]:
-    """Looks of each channel, from its most homogeneous blocks; ValueError where there are none."""
+    """Looks of each channel, from its most homogeneous blocks.
+
+    Raises ValueError where there are none, DataError where so few come out that the domain must be wrong.
+    """
     x, mask = image.rows(0, image.raster.pixels.shape[1])
-    return [
+    found = [
         estimate_looks(x[:, c : c + 1], domain=image.domain, mask=None if mask is None else mask[:, c : c + 1])
         for c in range(x.shape[1])
     ]
+    if not min(found) >= _FEWEST_LOOKS:
+        raise DataError(
+            f"the looks are estimated as {min(found):.2g}, and speckle has one or more: is the image really in the "
+            f"domain {image.domain}, and its no-data value declared? If so declare the looks"
+        )
+    return found
 
 
 def detected(image: FilteredImage) -> FilteredImage:
@@ -107,7 +122,7 @@ def detected(image: FilteredImage) -> FilteredImage:
     if image.domain != "complex":
         return image
     z = image.raster.pixels
-    return FilteredImage(image.raster.with_pixels(z.real**2 + z.imag**2), "intensity", image.reason)
+    return replace(image, raster=image.raster.with_pixels(z.real**2 + z.imag**2), domain="intensity")
 
 
 def check_output(path: Path, image: FilteredImage) -> None:
@@ -119,6 +134,8 @@ def check_output(path: Path, image: FilteredImage) -> None:
         raise DataError(f"cannot write {path}: a PNG holds 8 or 16 bit integers and the image is {dtype}; write a .tif")
     if not path.parent.is_dir():
         raise DataError(f"cannot write {path}: the folder {path.parent} does not exist; make it first")
+    if image.path is not None and path.exists() and path.samefile(image.path):
+        raise DataError(f"cannot write {path}: it is the image that is read; give another name")
 
 
 def save_image(path: Path, image: FilteredImage, pixels: npt.NDArray[Any]) -> list[str]:
