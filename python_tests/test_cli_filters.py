@@ -101,6 +101,14 @@ def test_complex_images(tmp_path, capsys):
     np.testing.assert_array_equal(read_raster(tmp_path / "i.npy").pixels, ops.despeckle(power, looks=1.0)[0])
 
 
+def test_a_complex_tiff_goes_on(tmp_path):
+    z = ops.speckle_field((1, 1, 160, 160), seed=1, domain="complex")[0].numpy()
+    np.save(tmp_path / "z.npy", z)
+    assert main(["speckle", str(tmp_path / "z.npy"), str(tmp_path / "z.tif"), "--looks", "1"]) == 0
+    assert main(["despeckle", str(tmp_path / "z.tif"), str(tmp_path / "i.tif"), "--looks", "1"]) == 0
+    assert read_raster(tmp_path / "i.tif").pixels.dtype == np.float32
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -114,6 +122,7 @@ def test_complex_images(tmp_path, capsys):
             "oversampling",
         ),
         (["despeckle", "scene.tif", "out.png"], "write a .tif"),
+        (["despeckle", "scene.tif", "scene.tif"], "it is the image that is read"),
         (["despeckle", "scene.tif", "out.tif", "--looks", "4", "--window", "8"], "window must be odd"),
         (["despeckle", "scene.tif", "out.tif", "--looks", "4", "--method", "refined_lee", "--window", "5"], "7"),
         (["despeckle", "scene.tif", "no/where/out.tif"], "does not exist"),

@@ -1,10 +1,13 @@
 """Image files through operators, strip by strip."""
 
+import tracemalloc
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from sarcore.data import Raster, read_raster, write_raster
+from sarcore.data import Raster, read_raster, scene_unit, write_raster
 from sarcore.errors import DataError
 from sarcore.inference import (
     FilteredImage,
@@ -84,6 +87,68 @@ def test_what_the_pixels_are(tmp_path):
     assert power.domain == "intensity"
     np.testing.assert_allclose(power.raster.pixels, np.abs(read_raster(z).pixels) ** 2, rtol=1e-6)
     assert detected(power) is power
+
+
+def test_a_declared_domain_is_checked(tmp_path):
+    amplitude = speckle(torch.full((1, 1, 200, 200), 300.0), 4.0, seed=1, domain="amplitude")[0].numpy()
+    file = write_raster(tmp_path / "a.tif", Raster(amplitude))
+    for domain in ("db", "log"):
+        with pytest.raises(DataError, match=r"a.tif: .*look like intensities or digital numbers"):
+            open_image(file, domain)
+    assert open_image(file, "amplitude").domain == "amplitude"
+    decibels = 20 * np.log10(amplitude) - 60
+    decibels[:, 3, 5] = -9999
+    file = write_raster(tmp_path / "db.tif", Raster(decibels))
+    with pytest.raises(DataError, match="no-data value"):
+        open_image(file, "db")
+    assert open_image(file, "db", -9999.0).domain == "db"
+    file = write_raster(tmp_path / "eight.png", Raster(np.full((1, 20, 20), 7, np.uint8)))
+    for domain in ("db", "log"):
+        with pytest.raises(DataError, match="uint8, but decibels are fractions"):
+            open_image(file, domain)
+
+
+def test_auto_says_of_integers_what_detect_unit_says(tmp_path):
+    amplitude = speckle(torch.full((1, 1, 200, 200), 300.0), 4.0, seed=1, domain="amplitude")[0].numpy()
+    file = write_raster(tmp_path / "a.tif", Raster(amplitude.astype(np.uint16)))
+    image = open_image(file)
+    assert image.domain == scene_unit(file).unit == "amplitude"
+    assert scene_unit(file).reason in image.reason
+    with pytest.raises(DataError, match=r"flat.tif: .*cannot be told"):
+        open_image(write_raster(tmp_path / "flat.tif", Raster(np.full((1, 64, 64), 7, np.uint16))))
+
+
+def test_looks_that_no_speckle_has_are_refused():
+    decibels = speckle(torch.full((1, 1, 256, 256), -12.0), 1.0, seed=1, domain="db")[0].numpy()
+    wrong = FilteredImage(Raster(3 * decibels), "db", "")
+    with pytest.raises(DataError, match=r"looks are estimated as 0\.\d+, .*domain db.*declare the looks"):
+        estimated_looks(wrong)
+
+
+def test_the_image_that_is_read_is_not_overwritten(tmp_path, monkeypatch):
+    file = write_raster(tmp_path / "a.tif", Raster(np.ones((1, 4, 5), np.float32)))
+    image = open_image(file, "intensity")
+    (tmp_path / "link.tif").symlink_to(file)
+    monkeypatch.chdir(tmp_path)
+    for name in (file, Path("a.tif"), tmp_path / "link.tif", tmp_path / ".." / tmp_path.name / "a.tif"):
+        with pytest.raises(DataError, match="it is the image that is read"):
+            save_image(name, image, image.raster.pixels)
+    z = write_raster(tmp_path / "z.tif", Raster(np.ones((1, 4, 5), np.complex64)))
+    with pytest.raises(DataError, match="it is the image that is read"):
+        check_output(z, detected(open_image(z)))
+    check_output(tmp_path / "b.tif", image)
+
+
+def test_strips_are_written_into_one_array():
+    image = FilteredImage(Raster(np.ones((1, 4096, 512), np.float32)), "intensity", "")
+    tracemalloc.start()
+    try:
+        pixels = filter_image(image, lambda x, *_: 2 * x, strip=1 << 15)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(pixels, 2)
+    assert peak < 1.2 * pixels.nbytes
 
 
 @pytest.mark.parametrize("domain", ["intensity", "amplitude", "db", "log"])
