@@ -173,8 +173,8 @@ def despeckle(
                       a = (1 + Cu^2) / (Ci^2 - Cu^2), B = a - looks - 1  [6]
         refined_lee   m + b (x - m), b = max(0, (v - m^2 Cu^2) / ((1 + Cu^2) v)), m and v over one of eight halves of
                       a 7 x 7 window, that on the centre's side of the strongest edge among nine 3 x 3 means; where
-                      the strongest gradient is within 2.5 deviations of what speckle gives whose cells are 2 x 2 pixels,
-                      over the whole window  [2]
+                      the strongest gradient is within 2.5 deviations of what speckle of 2 x 2 pixels a cell gives, over
+                      the whole window  [2]
 
     Args:
         x: (N, C, H, W), float16, bfloat16, float32 or float64, in the unit of `domain`.
