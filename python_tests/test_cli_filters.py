@@ -1,5 +1,7 @@
 """``sarcore speckle`` and ``sarcore despeckle``: what they write, say and refuse."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import rasterio
@@ -7,8 +9,11 @@ import torch
 from rasterio.transform import Affine
 
 from sarcore import ops
-from sarcore.cli import main
+from sarcore.cli import filters, main
 from sarcore.data import Raster, read_raster, write_raster
+from sarcore.ops._radar import DOMAINS
+from sarcore.ops.despeckle import METHODS
+from sarcore.ops.point_spread import KINDS
 
 PLACE = {"crs": "EPSG:32631", "transform": Affine(10.0, 0.0, 5e5, 0.0, -10.0, 4.6e6)}
 
@@ -136,3 +141,11 @@ def test_one_line_says_what_is_wrong(scene, tmp_path, monkeypatch, capsys, argum
     assert words in error
     assert error.count("\n") == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == before
+
+
+def test_the_words_are_those_of_the_operators():
+    """Written again in the command line, whose help must not import torch."""
+    assert get_args(filters.Method) == METHODS
+    assert get_args(filters.RealDomain) == ("auto", *DOMAINS)
+    assert get_args(filters.Domain) == ("auto", *DOMAINS, "complex")
+    assert get_args(filters.Spread) == ("none", *KINDS)
