@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,9 @@ try:
     settings.load_profile("sarcore")
 except ImportError:  # the CUDA tests run where hypothesis may be missing
     pass
+
+# A shell starts its background jobs with SIGINT ignored, which would be inherited; the tests of Ctrl-C send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 

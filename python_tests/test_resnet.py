@@ -193,7 +193,7 @@ def test_weights_of_another_network_are_refused_whole(change: Any, words: str) -
 
 
 def test_config_goes_through_json() -> None:
-    config = small(head=(8,), optimizer="sgd", augment="speckle", scale="db", limits=(-25.0, 0.0))
+    config = small(head=(8,), optimizer="sgd", augment="speckle", domain="db", limits=(-25.0, 0.0))
     assert ClassifierConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
     with pytest.raises(ValueError, match="no field width"):
         ClassifierConfig.from_dict({"width": 3})
@@ -208,7 +208,7 @@ def test_config_goes_through_json() -> None:
         {"optimizer": "lion"},
         {"total_steps": 0},
         {"augment": "rotations"},
-        {"scale": "digital"},
+        {"domain": "digital"},
         {"limits": (1.0, 0.0)},
         {"limits": (-1.0, 1.0), "augment": "speckle"},
     ],
