@@ -51,6 +51,18 @@ inline const uint8_t* mask_pointer(const std::optional<TensorView>& mask, const 
     return mask->as<const uint8_t>();
 }
 
+// The value that belongs to one of a few words.
+template <typename Choice>
+Choice choose(const std::string& argument, const std::string& given,
+              std::initializer_list<std::pair<const char*, Choice>> choices) {
+    std::string allowed;
+    for (const auto& [name, value] : choices) {
+        if (given == name) return value;
+        allowed += (allowed.empty() ? "\"" : ", \"") + std::string(name) + "\"";
+    }
+    throw py::value_error(argument + " must be one of " + allowed + ", got \"" + given + "\"");
+}
+
 // Calls body(T{}) with the element type that belongs to the dtype.
 template <typename Body>
 void dispatch_real(const TensorView& view, const char* argument, Body&& body) {

@@ -11,18 +11,21 @@ namespace sarcore {
 namespace {
 
 Method method_of(const std::string& name) {
-    static constexpr const char* names[] = {"boxcar",    "lee", "enhanced_lee", "kuan",
-                                            "gamma_map", "enl", "frost",        "refined_lee"};
-    for (int i = 0; i < 8; ++i)
-        if (name == names[i]) return static_cast<Method>(i);
-    throw py::value_error("method must be the name of a speckle filter, got '" + name + "'");
+    return choose<Method>("method", name,
+                          {{"boxcar", Method::boxcar},
+                           {"lee", Method::lee},
+                           {"enhanced_lee", Method::enhanced_lee},
+                           {"kuan", Method::kuan},
+                           {"gamma_map", Method::gamma_map},
+                           {"enl", Method::enl},
+                           {"frost", Method::frost},
+                           {"refined_lee", Method::refined_lee}});
 }
 
 Domain domain_of(const std::string& name) {
-    static constexpr const char* names[] = {"intensity", "amplitude", "db", "log"};
-    for (int i = 0; i < 4; ++i)
-        if (name == names[i]) return static_cast<Domain>(i);
-    throw py::value_error("domain must be 'intensity', 'amplitude', 'db' or 'log', got '" + name + "'");
+    return choose<Domain>(
+        "domain", name,
+        {{"intensity", Domain::intensity}, {"amplitude", Domain::amplitude}, {"db", Domain::db}, {"log", Domain::log}});
 }
 
 void require_filter(const Filter& f, const TensorView& x) {

@@ -17,17 +17,6 @@ inline Axis require_axis(double lo, double hi, int bins) {
     return {lo, hi, bins};
 }
 
-template <typename Choice>
-Choice choose(const std::string& argument, const std::string& given,
-              std::initializer_list<std::pair<const char*, Choice>> choices) {
-    std::string allowed;
-    for (const auto& [name, value] : choices) {
-        if (given == name) return value;
-        allowed += (allowed.empty() ? "\"" : ", \"") + std::string(name) + "\"";
-    }
-    throw py::value_error(argument + " must be one of " + allowed + ", got \"" + given + "\"");
-}
-
 inline Kernel kernel_of(const std::string& name) {
     return choose<Kernel>("kernel", name, {{"linear", Kernel::linear}, {"hard", Kernel::hard}});
 }

@@ -14,13 +14,12 @@ namespace {
 // ------ arguments
 
 Unit unit_of(const std::string& name, const char* argument) {
-    if (name == "intensity") return Unit::intensity;
-    if (name == "amplitude") return Unit::amplitude;
-    if (name == "db") return Unit::db;
-    if (name == "complex") return Unit::complex;
-    if (name == "digital") return Unit::digital;
-    throw py::value_error(std::string(argument) +
-                          " must be 'intensity', 'amplitude', 'db', 'complex' or 'digital', got '" + name + "'");
+    return choose<Unit>(argument, name,
+                        {{"intensity", Unit::intensity},
+                         {"amplitude", Unit::amplitude},
+                         {"db", Unit::db},
+                         {"complex", Unit::complex},
+                         {"digital", Unit::digital}});
 }
 
 Radiometry radiometry_of(const std::string& unit, const std::string& scale, double low, double high, bool reserve,

@@ -10,13 +10,12 @@ namespace sarcore {
 namespace {
 
 SpeckleDomain domain_of(const std::string& name) {
-    if (name == "intensity") return SpeckleDomain::intensity;
-    if (name == "amplitude") return SpeckleDomain::amplitude;
-    if (name == "db") return SpeckleDomain::db;
-    if (name == "log") return SpeckleDomain::log;
-    if (name == "complex") return SpeckleDomain::complex;
-    throw py::value_error("domain must be one of \"intensity\", \"amplitude\", \"db\", \"log\", \"complex\", got \"" +
-                          name + "\"");
+    return choose<SpeckleDomain>("domain", name,
+                                 {{"intensity", SpeckleDomain::intensity},
+                                  {"amplitude", SpeckleDomain::amplitude},
+                                  {"db", SpeckleDomain::db},
+                                  {"log", SpeckleDomain::log},
+                                  {"complex", SpeckleDomain::complex}});
 }
 
 template <typename T>
