@@ -6,11 +6,13 @@ from sarcore.ops.histogram import soft_histogram
 from sarcore.ops.histogram_loss import histogram_loss
 from sarcore.ops.joint_histogram import joint_histogram, mutual_information
 from sarcore.ops.looks import enl, multilook
+from sarcore.ops.patch_grid import PatchGrid
 from sarcore.ops.point_spread import point_spread
 from sarcore.ops.radiometry import Radiometry
 from sarcore.ops.speckle import speckle, speckle_field
 
 __all__ = [
+    "PatchGrid",
     "Radiometry",
     "decode",
     "despeckle",
