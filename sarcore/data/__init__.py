@@ -5,7 +5,9 @@ from sarcore.data.images import IMAGE_SUFFIXES, read_image, write_image
 from sarcore.data.limits import percentile_limits, scene_limits, scene_radiometry, scene_unit
 from sarcore.data.nodata import declared_nodata
 from sarcore.data.raster import Raster, read_raster, write_raster
+from sarcore.data.scene import Scene
 from sarcore.data.scene_blocks import open_scene, scene_blocks, scene_header
+from sarcore.data.scene_writer import SceneWriter
 from sarcore.data.simulator import (
     SIMULATED_CLASSES,
     SIMULATED_RADIOMETRY,
@@ -23,6 +25,8 @@ __all__ = [
     "SIMULATED_RADIOMETRY",
     "PatchFolder",
     "Raster",
+    "Scene",
+    "SceneWriter",
     "Split",
     "UnitGuess",
     "check_leakage",

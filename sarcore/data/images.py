@@ -134,7 +134,7 @@ def write_whole(path: Path, write: Callable[[str], object]) -> Path:
     os.close(descriptor)
     try:
         write(name)
-        os.chmod(name, 0o666 & ~_umask())  # mkstemp gives 0600, which would hide the file from other users
+        os.chmod(name, file_mode())  # mkstemp gives 0600, which would hide the file from other users
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -142,10 +142,11 @@ def write_whole(path: Path, write: Callable[[str], object]) -> Path:
     return path
 
 
-def _umask() -> int:
+def file_mode() -> int:
+    """Permissions of a new file by the umask."""
     mask = os.umask(0)
     os.umask(mask)
-    return mask
+    return 0o666 & ~mask
 
 
 def _kind(path: Path) -> str:
