@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from operator import index
 from pathlib import Path
@@ -73,7 +74,7 @@ class Scene:
             if nodata is None:
                 return source
             return cls(source._array if source._given is None else source._given, nodata)  # type: ignore[arg-type]
-        if not isinstance(source, (str, Path, np.ndarray)):
+        if not isinstance(source, (str, os.PathLike, np.ndarray)):
             raise TypeError(f"source must be a path, a NumPy array or a Scene, got {type(source).__name__}")
         return cls(source, nodata)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import shutil
 import tempfile
@@ -91,7 +92,8 @@ class SceneWriter:
         if compression not in COMPRESSIONS:
             raise ValueError(f"compression must be one of {', '.join(COMPRESSIONS)}, got {compression!r}")
         self.nodata = (None if like is None else like.nodata) if isinstance(nodata, EllipsisType) else nodata
-        _check_nodata(self.nodata, self.dtype, None if like is None else like.dtype)
+        if like is None or nodata is not ... or _can_be(like.nodata, like.dtype):
+            _check_nodata(self.nodata, self.dtype)  # what the scene declares and no pixel of it has does no harm here
         _check_output(self.path, self.shape, self.dtype, like, cog)
         self._options = {"compression": compression, "tile": tile}
         self._layout = layout_for(like, self.shape[0], self.nodata) if self._is_tiff else None
@@ -194,12 +196,13 @@ def _checked_shape(shape: tuple[int, int, int]) -> tuple[int, int, int]:
     return sizes
 
 
-def _check_nodata(nodata: float | None, dtype: np.dtype[Any], before: np.dtype[Any] | None) -> None:
-    if nodata is None or (np.isnan(nodata) and dtype.kind in "fc") or pixel_nodata(nodata, dtype) is not None:
-        return
-    if before is not None and before.kind == dtype.kind == "u" and before == dtype:
-        return  # declared so by the scene itself, and no pixel has it
-    raise ValueError(f"nodata must be a value that {dtype} holds, got {nodata:g}; give another, or None for none")
+def _can_be(nodata: float | None, dtype: np.dtype[Any]) -> bool:
+    return nodata is None or (math.isnan(nodata) and dtype.kind in "fc") or pixel_nodata(nodata, dtype) is not None
+
+
+def _check_nodata(nodata: float | None, dtype: np.dtype[Any]) -> None:
+    if not _can_be(nodata, dtype):
+        raise ValueError(f"nodata must be a value that {dtype} holds, got {nodata:g}; give another, or None for none")
 
 
 def _check_output(path: Path, shape: tuple[int, int, int], dtype: np.dtype[Any], like: Scene | None, cog: bool) -> None:

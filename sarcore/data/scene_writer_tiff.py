@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sarcore.data.nodata import NODATA_TAG
+from sarcore.data.nodata import NODATA_TAG, nodata_of
 from sarcore.data.scene import Scene
 from sarcore.data.scene_gdal import bounded_cache
 from sarcore.data.scene_source import needs_geo
-from sarcore.data.scene_tags import Tag, tags_for_copy
+from sarcore.data.scene_tags import Tag, tags_for_copy, text_of
 from sarcore.errors import DataError
 
 COMPRESSIONS = {"deflate": ("zlib", 1), "zstd": ("zstd", 1), "lzw": ("lzw", None), "none": (None, None)}
@@ -43,7 +43,8 @@ def layout_for(like: Scene | None, channels: int, nodata: float | None) -> TiffL
         return TiffLayout(_nodata_tag(nodata), options)
     same = like.shape[0] == channels
     tags = tags_for_copy(like.tags, same_bands=same)
-    if not _same(nodata, like.nodata) or not any(tag[0] == NODATA_TAG for tag in tags):
+    text = text_of(tags, NODATA_TAG)
+    if text is None or not _same(nodata, nodata_of(text, like.path or Path(like.name))):
         tags = tuple(tag for tag in tags if tag[0] != NODATA_TAG) + _nodata_tag(nodata)
     layout = like.layout
     for name in ("description", "resolution", "resolutionunit"):
