@@ -1,4 +1,4 @@
-"""sarcore.data.limits and scene_blocks: percentiles of scenes that are never held."""
+"""sarcore.data.limits: percentiles of scenes that are never held."""
 
 import json
 import subprocess
@@ -11,18 +11,7 @@ import tifffile
 import torch
 
 from sarcore import Radiometry
-from sarcore.data import (
-    declared_nodata,
-    open_scene,
-    percentile_limits,
-    scene_blocks,
-    scene_header,
-    scene_limits,
-    scene_radiometry,
-    scene_unit,
-    write_image,
-)
-from sarcore.data.scene_windows import scene_windows
+from sarcore.data import Scene, percentile_limits, scene_limits, scene_radiometry, scene_unit, write_image
 from sarcore.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -53,21 +42,21 @@ def close(found: tuple[float, float], wanted: np.ndarray, values: np.ndarray) ->
 def test_every_tiff_layout_gives_the_percentiles_of_numpy(tmp_path: Path, name: str, percentiles) -> None:
     path, options = tmp_path / "a.tif", TIFFS[name]
     tifffile.imwrite(path, SCENE, **({"photometric": "minisblack"} | options))
-    assert sum(block.size for block in scene_blocks(path)) == SCENE.size
+    assert sum(window.height * window.width for window in Scene.open(path).blocks()) == SCENE[0].size
     close(percentile_limits(path, "intensity", None, percentiles), expected(SCENE, percentiles), SCENE)
     for channel in range(3):
         found = percentile_limits(path, "intensity", None, percentiles, channel=channel)
         close(found, expected(SCENE[channel], percentiles), SCENE[channel])
     with pytest.raises(DataError, match="channel must be 0 to 2, got 3"):
         percentile_limits(path, "intensity", channel=3)
-    np.testing.assert_array_equal(open_scene(path), SCENE)
+    np.testing.assert_array_equal(Scene.open(path).read(), SCENE)
 
 
 @pytest.mark.parametrize("options", [{"compression": "zlib"}, {"tile": (32, 32), "compression": "zlib"}, {}])
 def test_samples_of_a_pixel_are_channels(tmp_path: Path, options) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.moveaxis(SCENE, 0, 2), photometric="rgb", **options)
-    np.testing.assert_array_equal(open_scene(path), SCENE)
+    np.testing.assert_array_equal(Scene.open(path).read(), SCENE)
     for channel in range(3):
         found = percentile_limits(path, "intensity", channel=channel)
         close(found, expected(SCENE[channel], (1, 99)), SCENE[channel])
@@ -134,10 +123,8 @@ def test_integers_are_exact(dtype) -> None:
 
 def test_channels_are_counted_in_the_passes_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tifffile.imwrite(tmp_path / "a.tif", SCENE, photometric="minisblack", compression="zlib")
-    from sarcore.data import limits
-
-    passes, blocks = [], limits.channel_blocks
-    monkeypatch.setattr(limits, "channel_blocks", lambda *given: passes.append(given) or blocks(*given))
+    passes, blocks = [], Scene.blocks
+    monkeypatch.setattr(Scene, "blocks", lambda scene: passes.append(scene) or blocks(scene))
     together, each = scene_limits(tmp_path / "a.tif", "intensity", "db")
     assert len(passes) <= 4
     assert together == percentile_limits(SCENE, "intensity", "db")
@@ -152,8 +139,10 @@ def test_the_declared_no_data_is_the_default(tmp_path: Path) -> None:
     x[:, :70] = -9999
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, x, photometric="minisblack", extratags=[(42113, 2, 0, "-9999", True)])
-    assert declared_nodata(path) == -9999
-    assert declared_nodata(x) is None
+    assert Scene.open(path).nodata == -9999
+    assert Scene.open(x).nodata is None
+    assert percentile_limits(Scene.open(path), "db") == percentile_limits(path, "db")
+    assert Scene.open(Scene.open(path), nodata=1).nodata == 1
     assert scene_unit(path).unit == "db"
     close(percentile_limits(path, "db"), expected(x[:, 70:], (1, 99)), x[:, 70:])
     found = scene_radiometry(path, "db")
@@ -188,20 +177,16 @@ def test_the_unit_of_a_compressed_scene_needs_some_bands(tmp_path: Path, options
     x = np.random.default_rng(0).gamma(4, 0.25, (3, 1000, 810)).astype(np.float32)
     stored = np.moveaxis(x, 0, 2) if options.get("planarconfig") == "contig" else x
     tifffile.imwrite(tmp_path / "a.tif", stored, compression="zlib", **({"photometric": "minisblack"} | options))
-    assert scene_header(tmp_path / "a.tif") == ((3, 1000, 810), np.float32)
-    windows = scene_windows(tmp_path / "a.tif")
-    assert 32 <= sum(window.shape[1] for window in windows) < 0.95 * 3000
-    wanted = {plane[row : row + 1].tobytes() for plane in x for row in range(1000)}
-    for window in windows:
-        for plane in window:
-            assert {row.tobytes() for row in plane} <= wanted
-            at = int(np.flatnonzero((x == plane[0]).all(axis=2).any(axis=0))[0])
-            assert any((image[at : at + len(plane)] == plane).all() for image in x)
-    assert scene_unit(tmp_path / "a.tif").unit == "intensity"
-    np.save(tmp_path / "a.npy", x)
-    assert scene_header(tmp_path / "a.npy") == ((3, 1000, 810), np.float32)
-    with pytest.raises(DataError, match="no.tif does not exist"):
-        scene_header(tmp_path / "no.tif")
+    scene = Scene.open(tmp_path / "a.tif")
+    assert (scene.shape, scene.dtype, scene.mapped()) == ((3, 1000, 810), np.float32, None)
+    rows = [row for window in scene.sample() for row in range(window.row, window.row + window.height)]
+    assert 32 <= len(rows) == len(set(rows)) < 950
+    decoded = []
+    monkeypatch.setattr(
+        Scene, "read", lambda scene, *window: decoded.append(window) or x[:, window[0] :][:, : window[2]]
+    )
+    assert scene_unit(scene).unit == "intensity"
+    assert sum(height for _, _, height, _ in decoded) == len(rows)
 
 
 def test_the_arguments_are_named(tmp_path: Path) -> None:

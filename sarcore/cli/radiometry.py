@@ -20,30 +20,30 @@ def radiometry(
     """Tell what the numbers of a scene are and propose the radiometry to declare.
 
     Args:
-        file: NPY, TIFF, PNG or JPEG; a large one is read block by block.
+        file: GeoTIFF, ENVI, NPY, NPZ, PNG or JPEG; a large one is read block by block.
         unit: The unit, where it is known: intensity, amplitude, db, complex or digital.
         scale: Unit on which the values are mapped to [0, 1]; db for intensity, amplitude and complex without it.
         percentiles: The percentiles of the scene that become 0 and 1.
         nodata: Value of pixels without data, nan for NaN; by default the one that the file declares.
     """
-    from sarcore.data import declared_nodata, scene_header, scene_limits, scene_unit
+    from sarcore.data import Scene, scene_limits, scene_unit
     from sarcore.data.limits import radiometry_of
 
     console = Console(highlight=False, soft_wrap=True)
-    (channels, height, width), dtype = scene_header(file)
-    console.print(f"{file}: {channels} x {height} x {width} {dtype}", markup=False)
-    declared = declared_nodata(file)
-    if nodata is None and declared is not None:
-        console.print(f"no-data: {declared:g}, which the file declares", markup=False)
+    scene = Scene.open(file)
+    channels, height, width = scene.shape
+    console.print(f"{file}: {channels} x {height} x {width} {scene.dtype}", markup=False)
+    if nodata is None and scene.nodata is not None:
+        console.print(f"no-data: {scene.nodata:g}, which the file declares", markup=False)
     if unit is None:
-        guess = scene_unit(file, nodata)
+        guess = scene_unit(scene, nodata)
         unit = guess.unit
         console.print(f"unit: {unit} ({guess.confidence}: {guess.reason})", markup=False)
     scale = scale or ("digital" if unit == "digital" else "db")
-    limits, each = scene_limits(file, unit, scale, percentiles, nodata)
+    limits, each = scene_limits(scene, unit, scale, percentiles, nodata)
     for number, (low, high) in sorted(each.items()) if channels > 1 else ():
         console.print(f"channel {number}, {_names(percentiles)}: {low:.5g} to {high:.5g} {scale}", markup=False)
-    found = radiometry_of(limits, file, unit, scale=scale, percentiles=percentiles, nodata=nodata)
+    found = radiometry_of(limits, scene, unit, scale=scale, percentiles=percentiles, nodata=nodata)
     console.print(f"{_names(percentiles)}: {found.low:.5g} to {found.high:.5g} {scale}", markup=False)
     console.print("declare:", _declaration(found.to_dict()), markup=False)
 

@@ -3,7 +3,6 @@
 from sarcore.data.folder import PatchFolder
 from sarcore.data.images import IMAGE_SUFFIXES, read_image, write_image
 from sarcore.data.limits import percentile_limits, scene_limits, scene_radiometry, scene_unit
-from sarcore.data.nodata import declared_nodata
 from sarcore.data.raster import Raster, read_raster, write_raster
 from sarcore.data.scene import Scene
 from sarcore.data.scene_blocks import open_scene, scene_blocks, scene_header
@@ -31,7 +30,6 @@ __all__ = [
     "UnitGuess",
     "check_leakage",
     "check_unit",
-    "declared_nodata",
     "detect_unit",
     "open_scene",
     "percentile_limits",

@@ -11,17 +11,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sarcore.data.nodata import declared_nodata, pixel_nodata, valid_pixels
+from sarcore.data.nodata import pixel_nodata, valid_pixels
 from sarcore.data.order_statistics import ALL, percentiles_of
-from sarcore.data.scene_blocks import channel_blocks, scene_header
-from sarcore.data.scene_windows import scene_windows
+from sarcore.data.scene import Scene
 from sarcore.data.units import UnitGuess, as_array, check_unit, unit_of
 from sarcore.errors import DataError
 from sarcore.ops import Radiometry
 
 Array = npt.NDArray[Any]
 Values = npt.NDArray[np.float64]
-Source = str | Path | Array
+Source = str | Path | Array | Scene
+
+_SMALL = 1 << 21  # pixels of a compressed scene that are decoded whole
 
 
 def scene_unit(source: Source, nodata: float | None = None) -> UnitGuess:
@@ -30,9 +31,17 @@ def scene_unit(source: Source, nodata: float | None = None) -> UnitGuess:
     >>> scene_unit(np.random.default_rng(0).gamma(4.0, 0.25, (200, 200))).unit
     'intensity'
 
-    Without `nodata` the value that a GeoTIFF declares is left out. Raises DataError as `detect_unit` and `open_scene`.
+    Without `nodata` the value that the file declares is left out. Raises DataError as `detect_unit` and `Scene.open`.
     """
-    return unit_of(scene_windows(source), declared_nodata(source) if nodata is None else nodata)
+    scene = _opened(source)
+    pixels = scene.mapped()
+    if pixels is not None:
+        windows = [pixels]
+    elif math.prod(scene.shape) <= _SMALL:
+        windows = [scene.read()]
+    else:
+        windows = [scene.read(*window) for window in scene.sample()]
+    return unit_of(windows, scene.nodata if nodata is None else nodata)
 
 
 def scene_radiometry(
@@ -50,14 +59,15 @@ def scene_radiometry(
     >>> scene_radiometry(ramp, "digital", percentiles=(10, 90))
     Radiometry(unit='digital', low=0.0999..., high=0.8999..., nodata=None, out='float32', scale='digital')
 
-    Without `nodata` it is the value that a GeoTIFF declares, if a pixel of its type can have that.
+    Without `nodata` it is the value that the file declares, if a pixel of its type can have that.
 
     Raises ValueError for arguments that `Radiometry` refuses, DataError as `percentile_limits` does and for a scene
     that is constant between the percentiles.
     """
     Radiometry(unit, 0, 1, nodata, out, scale=scale)  # refuses wrong names before the scene is read
-    limits, _ = scene_limits(source, unit, scale, percentiles, nodata)
-    return radiometry_of(limits, source, unit, scale=scale, percentiles=percentiles, nodata=nodata, out=out)
+    scene = _opened(source)
+    limits, _ = scene_limits(scene, unit, scale, percentiles, nodata)
+    return radiometry_of(limits, scene, unit, scale=scale, percentiles=percentiles, nodata=nodata, out=out)
 
 
 def radiometry_of(
@@ -79,11 +89,11 @@ def radiometry_of(
     if not low < high:
         raise DataError(f"the {percentiles[0]} and {percentiles[1]} percentiles are both {low}; give the limits")
     if nodata is None:
-        declared = declared_nodata(source)
-        if declared is not None and (
-            math.isnan(declared) or pixel_nodata(declared, scene_header(source).dtype) is not None
+        scene = _opened(source)
+        if scene.nodata is not None and (
+            math.isnan(scene.nodata) or pixel_nodata(scene.nodata, scene.dtype) is not None
         ):
-            nodata = declared
+            nodata = scene.nodata
     return Radiometry(unit, low, high, nodata, out, scale=scale)
 
 
@@ -107,12 +117,11 @@ def percentile_limits(
     percentiles, and that is the error against ``numpy.percentile``; the fourth is exact, and so are integers.
 
     Args:
-        source: NPY (memory-mapped), TIFF (by strips and tiles) or another image (read whole), or an array or a
-            tensor, (H, W) or (C, H, W).
+        source: a file as `Scene` opens it, a scene, or an array or a tensor, (H, W) or (C, H, W).
         unit: unit of the values, as in `sarcore.Radiometry`.
         scale: unit of the result; by default that of `sarcore.Radiometry`.
         percentiles: two numbers, 0 <= first < second <= 100.
-        nodata: value of pixels without data, by default the one that a GeoTIFF declares. NaN and infinity, and zeros
+        nodata: value of pixels without data, by default the one that the file declares. NaN and infinity, and zeros
             on a decibel scale, are never counted.
         channel: channel to look at, counted from 0; all together by default.
 
@@ -155,17 +164,26 @@ def _limits(
     _check_percentiles(percentiles)
     wanted = Radiometry(unit, 0, 1, nodata, scale=scale).scale
     assert wanted is not None
-    source = source if isinstance(source, (str, Path)) else as_array(source, "source")
-    nodata = declared_nodata(source) if nodata is None else nodata
-    whole = wanted == unit and scene_header(source).dtype.kind in "ui"
+    scene = _opened(source)
+    count = scene.shape[0]
+    if channel is not None and not 0 <= channel < count:
+        raise DataError(f"channel must be 0 to {count - 1}, got {channel}")
+    channels = list(range(count)) if channel is None else [channel]
+    nodata = scene.nodata if nodata is None else nodata
+    whole = wanted == unit and scene.dtype.kind in "ui"
 
     def blocks(first: bool) -> Iterable[tuple[int, Values]]:
-        for number, block in channel_blocks(source, channel):
-            if first:
-                check_unit(block, unit, nodata)
-            yield number, _on_scale(block, unit, wanted, nodata)
+        for window in scene.blocks():
+            for number, block in zip(channels, scene.read(*window, channels), strict=True):
+                if first:
+                    check_unit(block, unit, nodata)
+                yield number, _on_scale(block, unit, wanted, nodata)
 
     return percentiles_of(blocks, percentiles, whole)
+
+
+def _opened(source: Source) -> Scene:
+    return Scene.open(source if isinstance(source, (str, Path, Scene)) else as_array(source, "source"))
 
 
 def _check_percentiles(percentiles: object) -> None:

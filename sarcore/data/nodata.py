@@ -1,4 +1,4 @@
-"""The no-data value of an image: where a file declares it, and which pixels have it."""
+"""The no-data value of an image: as a file declares it, and which pixels have it."""
 
 from __future__ import annotations
 
@@ -41,26 +41,6 @@ def valid_pixels(image: npt.NDArray[Any], nodata: float | None) -> npt.NDArray[n
     missing = pixel_nodata(nodata, image.dtype)
     finite = np.isfinite(image)
     return np.asarray(finite if missing is None else finite & (image != missing))
-
-
-def declared_nodata(source: object) -> float | None:
-    """The value of the tag GDAL_NODATA of a TIFF file; None for other files, for arrays and without the tag.
-
-    Raises DataError where the tag is no number. A file that cannot be read has no tag: who reads it says why.
-
-    >>> declared_nodata(np.zeros((2, 2))) is None
-    True
-    """
-    if not isinstance(source, (str, Path)) or Path(source).suffix.lower() not in (".tif", ".tiff"):
-        return None
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(source) as tiff:
-            text = tiff.pages.first.tags.valueof(NODATA_TAG)
-    except Exception:  # noqa: BLE001  the reader of the pixels says what is wrong with the file
-        return None
-    return None if text is None else nodata_of(text, Path(source))
 
 
 def nodata_of(text: object, path: Path) -> float:
