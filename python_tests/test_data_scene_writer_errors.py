@@ -111,11 +111,35 @@ def test_a_disk_that_fills_while_tiles_are_written(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_packages(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "imagecodecs", None)
-    with (
-        pytest.raises(DataError, match=r"with zstd: that needs imagecodecs: pip install 'sarcore\[geo\]'"),
-        SceneWriter(tmp_path / "a.tif", (1, 9, 9), "uint8", compression="zstd"),
+@pytest.mark.parametrize(
+    ("missing", "options", "kind"),
+    [
+        ("imagecodecs", {"compression": "zstd"}, "GeoTIFF with compression 'zstd'"),
+        ("rasterio", {"cog": True}, "Cloud Optimized GeoTIFF"),
+        ("tifffile", {}, "GeoTIFF with compression 'deflate'"),
+    ],
+)
+def test_without_packages(tmp_path, monkeypatch, missing, options, kind):
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(
+        DataError, match=rf"the {kind} .*a.tif needs a package.*{missing}.*pip install 'sarcore\[geo\]'"
     ):
-        pass
+        SceneWriter(tmp_path / "a.tif", (1, 9, 9), "uint8", **options)
+
+
+def test_without_imagecodecs_deflate_is_there(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    pixels = noise((1, 40, 50), "float32")
+    with SceneWriter(tmp_path / "a.tif", pixels.shape, "float32") as out:
+        out.write(pixels)
+    np.testing.assert_array_equal(Scene.open(out.path).read(), pixels)
+
+
+def test_errors_of_gdal_leave_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("rasterio.shutil.copy", lambda *_, **__: 1 / 0)
+    with (
+        pytest.raises(DataError, match="cannot write a.tif as a Cloud Optimized GeoTIFF: division"),
+        SceneWriter(tmp_path / "a.tif", (1, 400, 50), "uint8", cog=True) as out,
+    ):
+        write_all(out)
     assert list(tmp_path.iterdir()) == []

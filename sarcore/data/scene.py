@@ -35,10 +35,10 @@ class Scene:
     What is opened:
 
     * GeoTIFF, BigTIFF, COG: mapped into memory where the pixels lie in one piece, else decoded strip by strip and tile
-      by tile, of which up to 64 MiB are kept. A page per channel, or the samples of each pixel.
+      by tile, of which a process keeps up to 256 MiB. A page per channel, or the samples of each pixel.
     * ENVI, by its header or its binary file: mapped.
     * NPY: mapped. NPZ with one array, or ``file.npz#name``, PNG, JPEG and volumetric TIFF: held in memory.
-    * What else GDAL reads (VRT, JPEG 2000, HDF5 subdatasets, integer complex numbers), by windows through rasterio.
+    * What else GDAL reads (VRT, JPEG 2000, integer complex numbers), by windows through rasterio.
     * An array (H, W) or (C, H, W), and a scene, which is returned.
 
     Values come in native byte order; complex numbers always as complex64, complex128 rounded to it. A scene can be

@@ -10,7 +10,7 @@ import numpy as np
 from sarcore.data.images import read_header, read_image, unreadable
 from sarcore.data.scene_envi import find_envi, is_placed, open_envi, read_header_fields
 from sarcore.data.scene_gdal import Georeference, georeference, open_gdal
-from sarcore.data.scene_source import Array, ArraySource, Source, array_source
+from sarcore.data.scene_source import Array, ArraySource, Source, array_source, channels_first
 from sarcore.data.scene_tags import GEOREFERENCE, Metadata
 from sarcore.data.scene_tiff import open_tiff
 from sarcore.errors import DataError
@@ -66,13 +66,21 @@ def place_of(path: Path, metadata: Metadata) -> Georeference:
 def _numpy_source(path: Path, key: str | None) -> ArraySource:
     try:
         if path.suffix.lower() == ".npy":
-            return array_source(np.load(path, mmap_mode="r", allow_pickle=False), path, ours=True)
+            return _mapped_npy(path)
         with np.load(path, allow_pickle=False) as arrays:
             return array_source(_chosen(arrays, key, path), path)
     except DataError:
         raise
     except Exception as error:  # NumPy raises anything from OSError to zipfile.BadZipFile on damaged bytes
         raise unreadable(path, error, "scene") from error
+
+
+def _mapped_npy(path: Path) -> ArraySource:
+    def load() -> Array:
+        return channels_first(np.load(path, mmap_mode="r", allow_pickle=False), "", path)
+
+    count, height, width = (first := load()).shape
+    return ArraySource((count, height, width), first.dtype, load, ours=True)
 
 
 def _chosen(arrays: Any, key: str | None, path: Path) -> Array:

@@ -37,7 +37,7 @@ def opened(path: Path, what: str) -> Iterator[Any]:
         import rasterio
         from rasterio.errors import NotGeoreferencedWarning, RasterioError
     except ImportError as error:
-        raise needs_geo(path, what, error) from error
+        raise needs_geo(f"{what} {path}", error) from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -58,7 +58,7 @@ def bounded_cache() -> Iterator[None]:
 
 def georeference(path: Path) -> Georeference:
     """CRS, transform and GeoTIFF tags of a file that GDAL reads."""
-    with opened(path, "the georeference") as dataset:
+    with opened(path, "the georeference of") as dataset:
         crs = dataset.crs.to_wkt() if dataset.crs else None
         transform = None if dataset.transform.is_identity else tuple(dataset.transform)[:6]
         placed = crs or transform or dataset.gcps[0] or dataset.rpcs
@@ -112,7 +112,7 @@ class GdalSource:
         self._process = 0
         with opened(path, "the scene") as dataset:
             if not dataset.count:
-                raise DataError(f"{path} holds no image of its own but {len(dataset.subdatasets)} others; open one")
+                raise DataError(f"{path} holds {len(dataset.subdatasets)} images; extract one with gdal_translate")
             if len(set(dataset.dtypes)) > 1:
                 raise DataError(f"the channels of {path} are of different types, {dataset.dtypes}; separate them")
             name = dataset.dtypes[0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import mmap
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -123,13 +122,10 @@ def array_source(array: Array, name: object = "the array", *, ours: bool = False
     return ArraySource((count, height, width), pixels.dtype, lambda: pixels, ours=ours)
 
 
-def needs_geo(path: Path, what: str, error: Exception) -> DataError:
-    """What to say where rasterio is missing.
+def needs_geo(what: str, error: Exception) -> DataError:
+    """What to say where a package is missing.
 
-    >>> str(needs_geo(Path("a.img"), "the georeference", ImportError("No module named 'rasterio'")))
-    "the georeference of a.img is read by rasterio, which cannot be imported (No module named 'rasterio'): pip install
-    'sarcore[geo]'"
+    >>> str(needs_geo("the scene a.tif", ImportError("No module named 'tifffile'")))
+    "the scene a.tif needs a package that cannot be imported (No module named 'tifffile'): pip install 'sarcore[geo]'"
     """
-    return DataError(
-        f"{what} of {path} is read by rasterio, which cannot be imported ({error}): pip install 'sarcore[geo]'"
-    )
+    return DataError(f"{what} needs a package that cannot be imported ({error}): pip install 'sarcore[geo]'")

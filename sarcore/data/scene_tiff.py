@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import weakref
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +13,22 @@ import numpy as np
 
 from sarcore.data.images import unreadable
 from sarcore.data.nodata import NODATA_TAG, nodata_of, pixel_nodata
+from sarcore.data.scene_cache import SEGMENTS
 from sarcore.data.scene_gdal import GdalSource
-from sarcore.data.scene_source import Array, ArraySource, Source, Window, channels_first, native
+from sarcore.data.scene_source import Array, ArraySource, Source, Window, channels_first, native, needs_geo
 from sarcore.data.scene_tags import Metadata, band_names, page_layout, raw_tags, text_of
 from sarcore.errors import DataError
 
 _COMPLEX_INTEGERS = 5  # a sample format that tifffile takes for something else
-_CACHE = 1 << 26  # bytes of decoded strips and tiles that are kept
+_NUMBERS = itertools.count()  # of the scenes in the cache
 
 
 def open_tiff(path: Path) -> tuple[Source, Metadata]:
     """The reader of a TIFF and what the file says of itself; DataError where it is damaged or no scene."""
-    import tifffile
-
+    try:
+        import tifffile
+    except ImportError as error:
+        raise needs_geo(f"the scene {path}", error) from error
     try:
         with tifffile.TiffFile(path) as tiff:
             page, series = tiff.pages.first, tiff.series[0]
@@ -105,7 +108,7 @@ def _whole(path: Path) -> Array:
 
 
 class SegmentSource:
-    """The strips or tiles of a TIFF, each decoded when a window needs it; the last ones of up to 64 MiB are kept."""
+    """The strips or tiles of a TIFF, each decoded when a window needs it and kept in the cache of the process."""
 
     def __init__(self, path: Path, series: Any, shape: tuple[int, int, int], nodata: float | None) -> None:
         key = series.keyframe
@@ -116,15 +119,19 @@ class SegmentSource:
         self._paged = len(series.pages) > 1
         self._contiguous = key.samplesperpixel > 1 and key.planarconfig == 1
         self._fill = _fill(nodata, self.dtype)
-        samples = key.samplesperpixel if self._contiguous else 1
-        size = high * wide * samples * self.dtype.itemsize
-        self._segment = lru_cache(max(1, _CACHE // max(1, size)))(_Segments(path, series).decode)
+        self._segments = _Segments(path, series)
+        self._number = next(_NUMBERS)
+        weakref.finalize(self, SEGMENTS.forget, self._number)
 
     def mapped(self) -> None:
         return None
 
     def close(self) -> None:
-        self._segment.cache_clear()
+        SEGMENTS.forget(self._number)
+        self._segments.close()
+
+    def _segment(self, page: int, index: int) -> Array | None:
+        return SEGMENTS.get((self._number, page, index), lambda: self._segments.decode(page, index))
 
     def read(self, window: Window, channels: Sequence[int]) -> Array:
         row, column, height, width = window
@@ -169,8 +176,19 @@ class _Segments:
             None if page is None else (tuple(page.dataoffsets), tuple(page.databytecounts), page.jpegtables)
             for page in series.pages
         ]
-        self._file = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-        weakref.finalize(self, os.close, self._file)
+        self._file: int | None = None
+
+    def _opened(self) -> int:
+        if self._file is None:
+            self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            self._finalizer = weakref.finalize(self, os.close, self._file)
+        return self._file
+
+    def close(self) -> None:
+        """Let the file go; the next segment opens it again."""
+        if self._file is not None:
+            self._file = None
+            self._finalizer()
 
     def decode(self, number: int, index: int) -> Array | None:
         """Pixels (rows, columns, samples) of a segment; None where a sparse file leaves it out."""
@@ -179,7 +197,7 @@ class _Segments:
             return None
         offsets, counts, tables = page
         try:
-            data = os.pread(self._file, counts[index], offsets[index])
+            data = os.pread(self._opened(), counts[index], offsets[index])
             if len(data) < counts[index]:
                 raise EOFError(f"truncated, {len(data)} of {counts[index]} bytes at {offsets[index]}")
             segment = self._key.decode(data, index, jpegtables=tables)[0]

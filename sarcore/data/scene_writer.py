@@ -17,7 +17,7 @@ import numpy.typing as npt
 from sarcore.data.images import file_mode, write_image
 from sarcore.data.nodata import pixel_nodata
 from sarcore.data.scene import Scene
-from sarcore.data.scene_writer_tiff import COMPRESSIONS, TiffRows, layout_for, write_cog
+from sarcore.data.scene_writer_tiff import COMPRESSIONS, TiffRows, check_packages, layout_for, write_cog
 from sarcore.errors import DataError
 
 _TIFF = (".tif", ".tiff")
@@ -95,6 +95,8 @@ class SceneWriter:
         if like is None or nodata is not ... or _can_be(like.nodata, like.dtype):
             _check_nodata(self.nodata, self.dtype)  # what the scene declares and no pixel of it has does no harm here
         _check_output(self.path, self.shape, self.dtype, like, cog)
+        if self._is_tiff:
+            check_packages(self.path, compression, cog)
         self._options = {"compression": compression, "tile": tile}
         self._layout = layout_for(like, self.shape[0], self.nodata) if self._is_tiff else None
         self._cog = cog

@@ -83,7 +83,6 @@ class TiffRows:
     ) -> None:
         self._file, self._shape, self._dtype, self._layout = file, shape, dtype, layout
         self._tile, self._compression = tile, compression
-        _check_codec(compression, file)
         self._queue: Queue[Array | None] = Queue(maxsize=2)
         self._error: BaseException | None = None
         self._band = self._new_band(0)
@@ -162,11 +161,13 @@ class TiffRows:
                 options["compressionargs"] = {"level": level}
         if count > 1:
             options["planarconfig"] = "contig"
-        size = count * height * width * self._dtype.itemsize
+        tiles = -(-height // self._tile) * -(-width // self._tile)
+        size = tiles * self._tile**2 * count * self._dtype.itemsize
+        size += size // 2 if method == "lzw" else 0  # which makes noise larger
         tifffile.imwrite(
             self._file, self._tiles(), shape=(height, width, count) if count > 1 else (height, width),
             dtype=self._dtype, tile=(self._tile, self._tile), bigtiff=size > _CLASSIC, metadata=None, software=False,
-            extratags=self._layout.tags, buffersize=max(1, size // height * self._tile), **options,
+            extratags=self._layout.tags, buffersize=size * self._tile // height + 1, **options,
         )  # fmt: skip
 
 
@@ -183,11 +184,18 @@ def _has_imagecodecs() -> bool:
     return True
 
 
-def _check_codec(compression: str, file: Path) -> None:
-    if compression in ("zstd", "lzw") and not _has_imagecodecs():
-        raise DataError(
-            f"cannot write {file.name} with {compression}: that needs imagecodecs: pip install 'sarcore[geo]'"
-        )
+def check_packages(path: Path, compression: str, cog: bool) -> None:
+    """DataError where what writes the TIFF is not installed, before anything is computed for it."""
+    try:
+        import tifffile  # noqa: F401
+
+        if compression in ("zstd", "lzw"):
+            import imagecodecs  # noqa: F401
+        if cog:
+            import rasterio  # noqa: F401
+    except ImportError as error:
+        kind = "Cloud Optimized GeoTIFF" if cog else f"GeoTIFF with compression {compression!r}"
+        raise needs_geo(f"the {kind} {path}", error) from error
 
 
 def _drop_entries(file: Path, codes: list[int]) -> None:
@@ -211,11 +219,8 @@ def _drop_entries(file: Path, codes: list[int]) -> None:
 
 def write_cog(file: Path, dtype: np.dtype[Any], *, compression: str, tile: int) -> Path:
     """A Cloud Optimized GeoTIFF beside a file, made by GDAL."""
-    try:
-        from rasterio.errors import RasterioError
-        from rasterio.shutil import copy
-    except ImportError as error:
-        raise needs_geo(file, "the Cloud Optimized GeoTIFF", error) from error
+    from rasterio.shutil import copy
+
     target = file.with_name(f"cog-{file.name}")
     options = {"COMPRESS": compression.upper(), "BLOCKSIZE": tile, "BIGTIFF": "IF_SAFER", "OVERVIEWS": "AUTO"}
     if compression != "none":
@@ -224,6 +229,6 @@ def write_cog(file: Path, dtype: np.dtype[Any], *, compression: str, tile: int) 
     try:
         with bounded_cache():
             copy(file, target, driver="COG", **options)
-    except RasterioError as error:
+    except Exception as error:  # GDAL's errors have a class for each of its numbers
         raise DataError(f"cannot write {file.name} as a Cloud Optimized GeoTIFF: {error}") from error
     return target
