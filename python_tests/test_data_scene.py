@@ -63,6 +63,25 @@ def test_every_type(tmp_path, dtype):
         np.testing.assert_array_equal(scene.read(3, 4, 30, 40), pixels[:, 3:33, 4:44].astype(read_as))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"compress": "jpeg"},
+        {"compress": "webp", "interleave": "pixel", "WEBP_LOSSLESS": "YES"},
+        {"compress": "lerc"},
+        {"compress": "packbits"},
+        {"nbits": 1},
+        {"nbits": 4},
+    ],
+)
+def test_what_else_tiffs_hold(tmp_path, options):
+    pixels = noise((3, 50, 70), "uint8") >> (8 - options.get("nbits", 8))
+    tiles = {"tiled": True, "blockxsize": 32, "blockysize": 16}
+    path = write(tmp_path / "a.tif", pixels, **(GEO | {"nodata": 0} | tiles | options))
+    with rasterio.open(path) as wanted:
+        np.testing.assert_array_equal(Scene.open(path).read(3, 5), wanted.read()[:, 3:, 5:])
+
+
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_integer_complex_numbers(tmp_path):
     z = (np.arange(24) + 1j * np.arange(24)[::-1]).reshape(1, 4, 6).astype(np.complex64)

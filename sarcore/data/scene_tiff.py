@@ -171,7 +171,7 @@ class _Segments:
 
     def __init__(self, path: Path, series: Any) -> None:
         self._path = path
-        self._key = series.keyframe
+        self._decode = series.keyframe.decode  # made while the file is open: for JPEG it is looked at
         self._pages = [
             None if page is None else (tuple(page.dataoffsets), tuple(page.databytecounts), page.jpegtables)
             for page in series.pages
@@ -200,7 +200,7 @@ class _Segments:
             data = os.pread(self._opened(), counts[index], offsets[index])
             if len(data) < counts[index]:
                 raise EOFError(f"truncated, {len(data)} of {counts[index]} bytes at {offsets[index]}")
-            segment = self._key.decode(data, index, jpegtables=tables)[0]
+            segment = self._decode(data, index, jpegtables=tables)[0]
         except Exception as error:  # as in open_tiff
             raise unreadable(self._path, error, "scene") from error
         return None if segment is None else np.asarray(segment[0])
