@@ -144,3 +144,19 @@ def test_tiles_argument_errors() -> None:
         tile_scene(np.zeros((4, 4)), 2)
     with pytest.raises(ValueError, match="stride"):
         tile_scene(np.zeros((1, 4, 4)), 2, 3)
+
+
+@pytest.mark.parametrize("reader", [read_image, read_header])
+def test_a_compression_that_needs_a_package_is_named(tmp_path, monkeypatch, reader):
+    path = tmp_path / "lzw.tif"
+    tifffile.imwrite(path, np.ones((40, 50), np.float32), compression="lzw")
+
+    def missing(*_, **__):
+        raise ValueError("<COMPRESSION.LZW: 5> requires the 'imagecodecs' package")
+
+    monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", missing)
+    if reader is read_header:  # which decodes nothing
+        assert reader(path).shape == (1, 40, 50)
+        return
+    with pytest.raises(DataError, match=r"lzw.tif is compressed \(COMPRESSION.LZW\).*pip install imagecodecs"):
+        reader(path)

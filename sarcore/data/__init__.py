@@ -1,11 +1,9 @@
-"""Images, patch folders, splits by scene, tiling, and the simulator of synthetic scenes."""
+"""Images, scenes of any size, patch folders, splits by scene, tiling, and the simulator of synthetic scenes."""
 
 from sarcore.data.folder import PatchFolder
 from sarcore.data.images import IMAGE_SUFFIXES, read_image, write_image
 from sarcore.data.limits import percentile_limits, scene_limits, scene_radiometry, scene_unit
-from sarcore.data.raster import Raster, read_raster, write_raster
 from sarcore.data.scene import Scene
-from sarcore.data.scene_blocks import open_scene, scene_blocks, scene_header
 from sarcore.data.scene_writer import SceneWriter
 from sarcore.data.simulator import (
     SIMULATED_CLASSES,
@@ -23,7 +21,6 @@ __all__ = [
     "SIMULATED_CLASSES",
     "SIMULATED_RADIOMETRY",
     "PatchFolder",
-    "Raster",
     "Scene",
     "SceneWriter",
     "Split",
@@ -31,12 +28,8 @@ __all__ = [
     "check_leakage",
     "check_unit",
     "detect_unit",
-    "open_scene",
     "percentile_limits",
     "read_image",
-    "read_raster",
-    "scene_blocks",
-    "scene_header",
     "scene_limits",
     "scene_radiometry",
     "scene_unit",
@@ -45,6 +38,5 @@ __all__ = [
     "split_by_scene",
     "tile_scene",
     "write_image",
-    "write_raster",
     "write_simulated",
 ]
