@@ -2,12 +2,13 @@
 //
 // One pass over memory in blocks of 1024 elements that stay in the first-level cache: load (widen, |z|^2, no-data),
 // curve and map in float32 or float64 with the counts for the refusals, store (narrow or round to codes). Every step is
-// a vector loop. Floor: sizeof(T) + sizeof(Out) bytes per element; the backward passes sizeof(G) + 2 sizeof(T).
+// a vector loop (blocks.h offers them to other ops). Floor: sizeof(T) + sizeof(Out) bytes per element; the backward
+// passes sizeof(G) + 2 sizeof(T).
 #include <vector>
 
 #include "common/geometry.h"
 #include "common/parallel.h"
-#include "radiometry/kernels.h"
+#include "radiometry/blocks.h"
 
 namespace sarcore {
 
@@ -15,7 +16,6 @@ namespace sarcore {
 
 namespace {
 
-constexpr int kBlock = 1024;
 constexpr int64_t kTask = 65536;
 
 template <typename F, typename T>
@@ -68,7 +68,7 @@ SARCORE_HD void decode_slope_loop(const F* t, int n, const Mapping<F>& m, F* out
 }  // namespace
 
 #define SARCORE_DEFINE_LOAD(T, F) \
-    SARCORE_MULTIVERSION static void load_block(const T* x, int n, F nodata, F* out) { load_loop(x, n, nodata, out); }
+    SARCORE_MULTIVERSION void load_block(const T* x, int n, F nodata, F* out) { load_loop(x, n, nodata, out); }
 SARCORE_FOR_NARROW_INPUTS(SARCORE_DEFINE_LOAD, float)
 SARCORE_FOR_NARROW_INPUTS(SARCORE_DEFINE_LOAD, double)
 SARCORE_DEFINE_LOAD(double, double)
@@ -86,23 +86,13 @@ SARCORE_DEFINE_LOAD(float, float)
 SARCORE_DEFINE_LOAD(double, double)
 #undef SARCORE_DEFINE_LOAD
 
-#define SARCORE_DEFINE_STORE(Out, F)                                                          \
-    SARCORE_MULTIVERSION static void store_block(const F* t, int n, bool reserve, Out* out) { \
-        store_loop(t, n, reserve, out);                                                       \
-    }
-SARCORE_DEFINE_STORE(Half, float)
-SARCORE_DEFINE_STORE(BFloat16, float)
-SARCORE_DEFINE_STORE(Half, double)
-SARCORE_DEFINE_STORE(BFloat16, double)
-SARCORE_DEFINE_STORE(float, double)
-SARCORE_DEFINE_STORE(uint8_t, float)
-SARCORE_DEFINE_STORE(uint16_t, float)
-SARCORE_DEFINE_STORE(uint8_t, double)
-SARCORE_DEFINE_STORE(uint16_t, double)
+#define SARCORE_DEFINE_STORE(Out, F) \
+    SARCORE_MULTIVERSION void store_block(const F* t, int n, bool reserve, Out* out) { store_loop(t, n, reserve, out); }
+SARCORE_FOR_STORED(SARCORE_DEFINE_STORE)
 #undef SARCORE_DEFINE_STORE
 
 #define SARCORE_DEFINE_CURVES(F)                                                                              \
-    SARCORE_MULTIVERSION static void encode_block(const F* v, int n, const Mapping<F>& m, F* t, Seen& seen) { \
+    SARCORE_MULTIVERSION void encode_block(const F* v, int n, const Mapping<F>& m, F* t, Seen& seen) {        \
         with_curve(m.curve, [&](auto curve) __attribute__((always_inline)) {                                  \
             encode_loop<decltype(curve)::value>(v, n, m, t, seen);                                            \
         });                                                                                                   \
@@ -112,7 +102,7 @@ SARCORE_DEFINE_STORE(uint16_t, double)
             decode_loop<decltype(curve)::value>(t, n, m, v, seen);                                            \
         });                                                                                                   \
     }                                                                                                         \
-    SARCORE_MULTIVERSION static void encode_slopes(const F* v, int n, const Mapping<F>& m, F* out) {          \
+    SARCORE_MULTIVERSION void encode_slopes(const F* v, int n, const Mapping<F>& m, F* out) {                 \
         with_curve(m.curve, [&](auto curve) __attribute__((always_inline)) {                                  \
             encode_slope_loop<decltype(curve)::value>(v, n, m, out);                                          \
         });                                                                                                   \
@@ -155,14 +145,7 @@ Seen encode_cpu(const T* x, int64_t n, const Radiometry& radiometry, int threads
     const Mapping<F> m = encoding<F, T>(radiometry);
     std::vector<Seen> seen(static_cast<size_t>((n + kTask - 1) / kTask));
     for_blocks(n, threads, [&](int64_t p, int count, int64_t task) {
-        F values[kBlock];
-        load_block(x + p, count, m.nodata, values);
-        if constexpr (std::is_same_v<Out, F>) {
-            encode_block(values, count, m, out + p, seen[static_cast<size_t>(task)]);
-        } else {
-            encode_block(values, count, m, values, seen[static_cast<size_t>(task)]);
-            store_block(values, count, m.reserve, out + p);
-        }
+        encode_elements(x + p, count, m, out + p, seen[static_cast<size_t>(task)]);
     });
     return total(seen);
 }
