@@ -13,6 +13,7 @@ namespace py = pybind11;
 namespace sarcore {
 
 void bind_despeckle(py::module_& m);
+void bind_extract_patches(py::module_& m);
 void bind_histogram(py::module_& m);
 void bind_histogram_loss(py::module_& m);
 void bind_joint_histogram(py::module_& m);
@@ -69,6 +70,7 @@ PYBIND11_MODULE(_core, m) {
         "The compiled core of sarcore: operators on DLPack tensors, no PyTorch inside. Call it through sarcore.ops.";
     m.def("build_info", &sarcore::build_info, "What was compiled in and what of it can be used here.");
     sarcore::bind_despeckle(m);
+    sarcore::bind_extract_patches(m);
     sarcore::bind_histogram(m);
     sarcore::bind_histogram_loss(m);
     sarcore::bind_joint_histogram(m);

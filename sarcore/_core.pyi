@@ -149,3 +149,19 @@ def decode_backward(
     high: float,
     threads: int,
 ) -> None: ...
+def extract_patches(
+    scene: Tensor,
+    out: Tensor,
+    fraction: Tensor | None,
+    index: Tensor | None,
+    stride: tuple[int, int],
+    pad: str,
+    unit: str | None,
+    scale: str,
+    low: float,
+    high: float,
+    reserve: bool,
+    nodata: float | None,
+    threads: int,
+) -> None: ...
+def check_positions(index: Tensor, scene: tuple[int, int], size: tuple[int, int]) -> None: ...

@@ -2,6 +2,7 @@
 
 from sarcore.ops.despeckle import despeckle
 from sarcore.ops.encode import decode, encode, intensity
+from sarcore.ops.extract_patches import extract_patches
 from sarcore.ops.histogram import soft_histogram
 from sarcore.ops.histogram_loss import histogram_loss
 from sarcore.ops.joint_histogram import joint_histogram, mutual_information
@@ -18,6 +19,7 @@ __all__ = [
     "despeckle",
     "encode",
     "enl",
+    "extract_patches",
     "histogram_loss",
     "intensity",
     "joint_histogram",

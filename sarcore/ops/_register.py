@@ -19,6 +19,11 @@ def borrow(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.contiguous() if _has_exchange_table else tensor.detach().contiguous()
 
 
+def borrow_view(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor as it lies in memory, without a copy."""
+    return tensor if _has_exchange_table else tensor.detach()
+
+
 def borrow_mask(mask: torch.Tensor | None) -> torch.Tensor | None:
     """A boolean mask as bytes, which every DLPack version can carry."""
     return None if mask is None else mask.contiguous().view(torch.uint8)

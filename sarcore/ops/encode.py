@@ -169,27 +169,11 @@ def encode(x: torch.Tensor, radiometry: Radiometry) -> torch.Tensor:
         Differentiable once in x for floating `out`, zero where clipped, for no-data and at a zero amplitude or
         intensity, where the derivative of a root or logarithm is infinite. The gradient of complex x is PyTorch's.
     """
-    _check_radiometry(radiometry)
-    tensor = _check_tensor(x, "x")
-    unit = radiometry.unit
-    if tensor.is_complex() != (unit == "complex"):
-        raise TypeError(
-            f"x must be complex64 for unit='complex' and real for others, got {describe(tensor)} for unit={unit!r}; "
-            + ("declare unit='complex' or encode intensity(x)" if tensor.is_complex() else "declare the unit it is in")
-        )
-    if unit == "db" and tensor.dtype in _INTEGER:
-        raise TypeError(
-            f"x is {describe(tensor)}, but unit='db' declares decibels, which are floating-point numbers; declare "
-            "unit='digital' for 8-bit images, or convert x to decibels first"
-        )
-    if tensor.dtype not in (*_FLOATING, *_INTEGER, torch.complex64):
-        raise TypeError(
-            "x must be uint8, uint16, int16, float16, bfloat16, float32, float64 or complex64, got "
-            f"{describe(tensor)}; convert it to one of these, for example x.float()"
-        )
-    reserve, nodata = _nodata(radiometry)
+    check_radiometry(radiometry)
+    tensor = check_unit(_check_tensor(x, "x"), radiometry, "x")
+    reserve, nodata = nodata_of(radiometry)
     return torch.ops.sarcore.encode(  # type: ignore[no-any-return]
-        tensor, unit, radiometry.scale, radiometry.low, radiometry.high, reserve, nodata, radiometry.out
+        tensor, radiometry.unit, radiometry.scale, radiometry.low, radiometry.high, reserve, nodata, radiometry.out
     )
 
 
@@ -219,7 +203,7 @@ def decode(q: torch.Tensor, radiometry: Radiometry) -> torch.Tensor:
     Note:
         Differentiable once in floating q; zero outside [0, 1], for no-data, and at the zero of a root or logarithm.
     """
-    _check_radiometry(radiometry)
+    check_radiometry(radiometry)
     tensor = _check_tensor(q, "q")
     wanted = OUTPUTS[radiometry.out]
     if tensor.dtype not in (_FLOATING if wanted in _FLOATING else (wanted,)):
@@ -229,7 +213,7 @@ def decode(q: torch.Tensor, radiometry: Radiometry) -> torch.Tensor:
             "with the radiometry that encoded it, or dataclasses.replace(radiometry, out=...)"
         )
     return torch.ops.sarcore.decode(  # type: ignore[no-any-return]
-        tensor, radiometry.unit, radiometry.scale, radiometry.low, radiometry.high, *_nodata(radiometry)
+        tensor, radiometry.unit, radiometry.scale, radiometry.low, radiometry.high, *nodata_of(radiometry)
     )
 
 
@@ -256,13 +240,34 @@ def intensity(z: torch.Tensor) -> torch.Tensor:
     return tensor.real.square() + tensor.imag.square()
 
 
-def _nodata(radiometry: Radiometry) -> tuple[bool, float | None]:
+def nodata_of(radiometry: Radiometry) -> tuple[bool, float | None]:
     """Whether no-data is declared, and its value beside NaN."""
     nodata = radiometry.nodata
     return nodata is not None, None if nodata is None or math.isnan(nodata) else nodata
 
 
-def _check_radiometry(radiometry: object) -> None:
+def check_unit(x: torch.Tensor, radiometry: Radiometry, name: str) -> torch.Tensor:
+    """A tensor whose dtype does not contradict the unit, and is one that the ops read."""
+    unit = radiometry.unit
+    if x.is_complex() != (unit == "complex"):
+        raise TypeError(
+            f"{name} must be complex64 for unit='complex' and real for others, got {describe(x)} for unit={unit!r}; "
+            + (f"declare unit='complex' or take intensity({name})" if x.is_complex() else "declare the unit it is in")
+        )
+    if unit == "db" and x.dtype in _INTEGER:
+        raise TypeError(
+            f"{name} is {describe(x)}, but unit='db' declares decibels, which are floating-point numbers; declare "
+            f"unit='digital' for 8-bit images, or convert {name} to decibels first"
+        )
+    if x.dtype not in (*_FLOATING, *_INTEGER, torch.complex64):
+        raise TypeError(
+            f"{name} must be uint8, uint16, int16, float16, bfloat16, float32, float64 or complex64, got "
+            f"{describe(x)}; convert it to one of these, for example {name}.float()"
+        )
+    return x
+
+
+def check_radiometry(radiometry: object) -> None:
     if not isinstance(radiometry, Radiometry):
         raise TypeError(f"radiometry must be a sarcore.Radiometry, got {type(radiometry).__name__}")
 
