@@ -164,4 +164,19 @@ def extract_patches(
     nodata: float | None,
     threads: int,
 ) -> None: ...
+def extract_patches_backward(
+    gradient: Tensor,
+    scene: Tensor | None,
+    out: Tensor,
+    index: Tensor | None,
+    stride: tuple[int, int],
+    pad: str,
+    unit: str | None,
+    scale: str,
+    low: float,
+    high: float,
+    reserve: bool,
+    nodata: float | None,
+    threads: int,
+) -> None: ...
 def check_positions(index: Tensor, scene: tuple[int, int], size: tuple[int, int]) -> None: ...

@@ -62,7 +62,7 @@ struct SceneView {
     int64_t channel, row, column;
 };
 
-// How elements of the scene become elements of the result.
+// How elements of the scene become elements of the result; `pixels` of them, about.
 struct Conversion {
     int64_t in_size, out_size;
     std::function<void(const void* x, int64_t n, void* out, Seen& seen)> convert;
@@ -72,11 +72,18 @@ struct Conversion {
 template <typename T, typename Out>
 Conversion conversion_by_cast();
 template <typename T, typename Out>
-Conversion conversion_by_radiometry(const Radiometry& radiometry, Pad pad);
+Conversion conversion_by_radiometry(const Radiometry& radiometry, Pad pad, int64_t pixels);
 
 // What was seen counts padding and repeated rows too; `fraction` may be null.
 Seen extract_cpu(const PatchLayout& layout, const SceneView& scene, const Conversion& conversion, int threads,
                  unsigned char* out, float* fraction);
+
+// ------ both back ends
+
+// `scene` is read for the slopes of a radiometry alone; both may be null.
+template <typename T, typename G>
+void extract_backward_cpu(const PatchLayout& layout, const G* gradient, const T* scene, const Radiometry* radiometry,
+                          int threads, T* out);
 
 }  // namespace sarcore
 

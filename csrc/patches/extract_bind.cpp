@@ -79,12 +79,14 @@ void dispatch_output(const TensorView& out, Body&& body) {
 }
 
 Conversion conversion_of(const TensorView& scene, const TensorView& out, const std::optional<Radiometry>& r, Pad pad) {
+    const int64_t pixels = std::min(scene.numel(), out.numel());
     Conversion conversion;
     dispatch_input(scene, "scene", [&](auto element) {
         using T = decltype(element);
         if (r) {
-            dispatch_real(out, "patches",
-                          [&](auto result) { conversion = conversion_by_radiometry<T, decltype(result)>(*r, pad); });
+            dispatch_real(out, "patches", [&](auto result) {
+                conversion = conversion_by_radiometry<T, decltype(result)>(*r, pad, pixels);
+            });
         } else {
             dispatch_output(out, [&](auto result) {
                 using Out = decltype(result);
@@ -150,6 +152,50 @@ void extract_patches(const TensorView& scene, const TensorView& out, const std::
                        [&](auto element) { refuse_scene<decltype(element)>(scene, *radiometry, *unit, integer_out); });
 }
 
+// body(T{}, G{}): the pairs that a gradient has, real to real and complex to anything.
+template <typename Body>
+void dispatch_gradient(const TensorView& out, const TensorView& gradient, Body&& body) {
+    const auto with = [&](auto element) {
+        using T = decltype(element);
+        if constexpr (std::is_same_v<T, Complex64>) {
+            if (gradient.dtype == DType::c64) return body(element, Complex64{});
+        }
+        dispatch_floating(gradient, "gradient", [&](auto upstream) { body(element, upstream); });
+    };
+    if (out.dtype == DType::c64) return with(Complex64{});
+    dispatch_floating(out, "out", with);
+}
+
+void extract_patches_backward(const TensorView& gradient, const std::optional<TensorView>& scene, const TensorView& out,
+                              const std::optional<TensorView>& index, Pair stride, const std::string& pad,
+                              const std::optional<std::string>& unit, const std::string& scale, double low, double high,
+                              bool reserve, std::optional<double> nodata, int threads) {
+    require_layout(out, "out", 3);
+    require(out.writable, "out", out, "writable");
+    require_same_device(gradient, "gradient", out, "out");
+    const PatchLayout layout = layout_of(out.shape, gradient, index, stride, pad);
+    require(unit.has_value() == scene.has_value(), "out", out, "given with the scene if there is a radiometry");
+    std::optional<Radiometry> radiometry;
+    if (unit) {
+        require_output(*scene, "scene", out.dtype, out, {layout.channels, layout.height, layout.width});
+        radiometry = radiometry_of(*unit, scale, low, high, reserve, nodata);
+    }
+    require((gradient.dtype == DType::c64) == (out.dtype == DType::c64 && !unit), "gradient", gradient,
+            "complex64 for a complex scene without a radiometry and only then");
+    require_cuda_build(out, "out");
+    prefer_huge_pages(out);
+    if (index && !out.cuda)
+        require_overlap(layout.index, layout.count, {layout.height, layout.width}, {layout.h, layout.w});
+    dispatch_gradient(out, gradient, [&](auto element, auto upstream) {
+        using T = decltype(element);
+        using G = decltype(upstream);
+        const T* pixels = scene ? scene->as<const T>() : nullptr;
+        const Radiometry* declared = radiometry ? &*radiometry : nullptr;
+        py::gil_scoped_release nogil;
+        extract_backward_cpu<T, G>(layout, gradient.as<const G>(), pixels, declared, threads, out.as<T>());
+    });
+}
+
 void check_positions(const TensorView& index, Pair scene, Pair size) {
     require_layout(index, "index", 2);
     require(index.dtype == DType::i64 && index.shape[1] == 2 && !index.cuda, "index", index, "int64 of shape (K, 2)");
@@ -163,6 +209,10 @@ void bind_extract_patches(py::module_& m) {
           py::arg("index").none(true), py::arg("stride"), py::arg("pad"), py::arg("unit").none(true), py::arg("scale"),
           py::arg("low"), py::arg("high"), py::arg("reserve"), py::arg("nodata").none(true), py::arg("threads"),
           "Writes the patches of a scene (C, H, W) into out (P, C, h, w) and their valid fractions into fraction.");
+    m.def("extract_patches_backward", &extract_patches_backward, py::arg("gradient"), py::arg("scene").none(true),
+          py::arg("out"), py::arg("index").none(true), py::arg("stride"), py::arg("pad"), py::arg("unit").none(true),
+          py::arg("scale"), py::arg("low"), py::arg("high"), py::arg("reserve"), py::arg("nodata").none(true),
+          py::arg("threads"), "Writes the gradient of extract_patches with respect to the scene into out (C, H, W).");
     m.def("check_positions", &check_positions, py::arg("index"), py::arg("scene"), py::arg("size"),
           "Raises ValueError where a patch at one of the positions (K, 2) does not overlap the scene.");
 }

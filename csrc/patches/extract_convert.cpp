@@ -1,5 +1,6 @@
 // How elements of a scene become elements of patches on the CPU: by a declared radiometry (the loops of encode), by a
 // cast, or as they are; and which of them are data.
+#include <cmath>
 #include <cstring>
 
 #include "common/parallel.h"
@@ -44,6 +45,12 @@ SARCORE_DEFINE_INTEGERS(int32_t)
 SARCORE_DEFINE_INTEGERS(int64_t)
 #undef SARCORE_DEFINE_INTEGERS
 
+SARCORE_MULTIVERSION static int32_t count_negative(const int16_t* x, int n, int32_t nodata) {
+    int32_t count = 0;
+    for (int i = 0; i < n; ++i) count += (x[i] < 0) & (x[i] != nodata);
+    return count;
+}
+
 // ------ conversions
 
 namespace {
@@ -52,6 +59,41 @@ namespace {
 template <typename Body>
 void for_blocks(int64_t n, const Body& body) {
     for (int64_t p = 0; p < n; p += kBlock) body(p, static_cast<int>(std::min<int64_t>(kBlock, n - p)));
+}
+
+// A logarithm costs more than a look-up: integers of a large scene are encoded by a table of all their values.
+constexpr int64_t kTablePixels = 1 << 18;
+
+template <typename T, typename Out>
+bool table_pays(const Radiometry& r, int64_t pixels) {
+    if (!std::is_integral_v<T> || pixels < kTablePixels) return false;
+    return bend_between(r.unit, r.scale).curve == Curve::log || !std::is_same_v<Out, float>;
+}
+
+template <typename T, typename Out, typename F>
+std::vector<Out> table_of(const Mapping<F>& m) {
+    constexpr int values = 1 << (8 * sizeof(T)), block = 256;
+    std::vector<Out> table(values);
+    Seen seen;
+    for (int p = 0; p < values; p += block) {
+        T x[block];
+        for (int i = 0; i < block; ++i) x[i] = static_cast<T>(p + i);
+        encode_elements(x, block, m, table.data() + p, seen);
+    }
+    return table;
+}
+
+template <typename T, typename Out>
+auto by_table(std::vector<Out> table, double nodata) {
+    const int32_t none = std::abs(nodata) <= 32768.0 ? static_cast<int32_t>(nodata) : 1;  // 1 is not negative
+    return [table = std::move(table), none](const void* x, int64_t n, void* out, Seen& seen) {
+        const T* from = static_cast<const T*>(x);
+        Out* to = static_cast<Out*>(out);
+        const Out* entry = table.data();
+        for (int64_t i = 0; i < n; ++i) to[i] = entry[static_cast<std::make_unsigned_t<T>>(from[i])];
+        if constexpr (std::is_same_v<T, int16_t>)
+            for_blocks(n, [&](int64_t p, int count) { seen.negative += count_negative(from + p, count, none); });
+    };
 }
 
 template <typename T>
@@ -95,7 +137,7 @@ Conversion conversion_by_cast() {
 }
 
 template <typename T, typename Out>
-Conversion conversion_by_radiometry(const Radiometry& radiometry, Pad pad) {
+Conversion conversion_by_radiometry(const Radiometry& radiometry, Pad pad, int64_t pixels) {
     using F = wider_t<T, Out>;
     Conversion c{sizeof(T), sizeof(Out), {}, {}, {}};
     if (!std::is_integral_v<T> || radiometry.has_value)
@@ -104,7 +146,14 @@ Conversion conversion_by_radiometry(const Radiometry& radiometry, Pad pad) {
         const Out missing = stored<Out>(not_a_number<F>(), true);
         memcpy(c.padding, &missing, sizeof(Out));
     }
-    c.convert = [m = encoding<F, T>(radiometry)](const void* x, int64_t n, void* out, Seen& seen) {
+    const Mapping<F> m = encoding<F, T>(radiometry);
+    if constexpr (std::is_integral_v<T>) {
+        if (table_pays<T, Out>(radiometry, pixels)) {
+            c.convert = by_table<T>(table_of<T, Out>(m), radiometry.has_value ? radiometry.nodata : 1.0);
+            return c;
+        }
+    }
+    c.convert = [m](const void* x, int64_t n, void* out, Seen& seen) {
         for_blocks(n, [&](int64_t p, int count) {
             encode_elements(static_cast<const T*>(x) + p, count, m, static_cast<Out*>(out) + p, seen);
         });
@@ -114,7 +163,7 @@ Conversion conversion_by_radiometry(const Radiometry& radiometry, Pad pad) {
 
 // ------ instances
 
-#define SARCORE_INSTANCE(T, Out) template Conversion conversion_by_radiometry<T, Out>(const Radiometry&, Pad);
+#define SARCORE_INSTANCE(T, Out) template Conversion conversion_by_radiometry<T, Out>(const Radiometry&, Pad, int64_t);
 SARCORE_FOR_INPUTS(SARCORE_INSTANCE, uint8_t)
 SARCORE_FOR_INPUTS(SARCORE_INSTANCE, uint16_t)
 SARCORE_FOR_INPUTS(SARCORE_INSTANCE, Half)

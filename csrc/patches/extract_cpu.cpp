@@ -7,6 +7,10 @@
 #include <cstring>
 #include <memory>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include "common/geometry.h"
 #include "common/parallel.h"
 #include "patches/extract_cover.h"
@@ -34,6 +38,30 @@ void gather(int64_t size, const unsigned char* row, int64_t stride, int64_t firs
     gather_elements<8>(row, stride, first, n, width, pad, out);
 }
 
+// Large results go past the cache, which could not hold them until they are read.
+constexpr int64_t kStreamBytes = int64_t{16} << 20;
+
+void stream_bytes(unsigned char* out, const unsigned char* in, int64_t n) {
+#ifdef __SSE2__
+    const auto offset = static_cast<int64_t>(reinterpret_cast<uintptr_t>(out) % 64);
+    const int64_t head = std::min(n, (64 - offset) % 64), end = head + (n - head) / 64 * 64;
+    memcpy(out, in, static_cast<size_t>(head));
+    for (int64_t i = head; i < end; i += 16)
+        _mm_stream_si128(reinterpret_cast<__m128i*>(out + i),
+                         _mm_loadu_si128(reinterpret_cast<const __m128i*>(in + i)));
+    memcpy(out + end, in + end, static_cast<size_t>(n - end));
+#else
+    memcpy(out, in, static_cast<size_t>(n));
+#endif
+}
+
+// Streamed lines are seen by others only after this.
+void finish_streaming() {
+#ifdef __SSE2__
+    _mm_sfence();
+#endif
+}
+
 // One band: the buffers, and what happens to a row.
 class Band {
   public:
@@ -46,6 +74,7 @@ class Band {
           out_(out),
           counts_(counts),
           first_(cover.columns().first),
+          streamed_(l_.count * l_.channels * l_.h * l_.w * c_.out_size >= kStreamBytes),
           spans_(cover),
           row_(new unsigned char[static_cast<size_t>((cover.columns().last - first_) * c_.out_size)]) {
         if (counts_ && c_.mark) {
@@ -64,7 +93,10 @@ class Band {
             const int64_t bytes = l_.w * c_.out_size;
             cover_.for_patches(covering, [&](int64_t row, int64_t column, int64_t number) {
                 const int64_t line = (number * l_.channels + channel) * l_.h + y - row;
-                memcpy(out_ + line * bytes, at(column), static_cast<size_t>(bytes));
+                if (streamed_)
+                    stream_bytes(out_ + line * bytes, at(column), bytes);
+                else
+                    memcpy(out_ + line * bytes, at(column), static_cast<size_t>(bytes));
             });
         }
         if (counts_ && y >= 0 && y < l_.height) count(y, covering, spans);
@@ -148,6 +180,7 @@ class Band {
     unsigned char* out_;
     std::atomic<int64_t>* counts_;
     const int64_t first_;
+    const bool streamed_;
     Spans spans_;
     std::unique_ptr<unsigned char[]> row_;
     std::unique_ptr<uint8_t[]> data_;
@@ -170,6 +203,7 @@ Seen extract_cpu(const PatchLayout& layout, const SceneView& scene, const Conver
         Band band(cover, scene, conversion, out, fraction ? counts.data() : nullptr);
         const int64_t first = rows.first + task * kBand, last = std::min(rows.last, first + kBand);
         for (int64_t y = first; y < last; ++y) band.write_row(y);
+        finish_streaming();
         seen[static_cast<size_t>(task)] = band.seen();
     });
     const double pixels = static_cast<double>(layout.h * layout.w);

@@ -11,20 +11,10 @@ import torch
 
 import sarcore._core as _core
 from sarcore.ops import _checks
-from sarcore.ops._register import borrow, borrow_view, register
-from sarcore.ops.encode import check_radiometry, check_unit, nodata_of
+from sarcore.ops._extract_arguments import DTYPES, conversion_of, index_of, scene_of
+from sarcore.ops._register import borrow, borrow_view, register, register_gradient, register_once_differentiable
 from sarcore.ops.patch_grid import PADDINGS, PatchGrid, sides
-from sarcore.ops.radiometry import OUTPUTS, Radiometry
-
-_FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-_LOSSLESS = {
-    torch.uint8: (torch.uint8, torch.uint16, torch.int16, torch.int32, torch.int64, *_FLOATING),
-    torch.uint16: (torch.uint16, torch.int32, torch.int64, *_FLOATING),
-    torch.int16: (torch.int16, torch.int32, torch.int64, *_FLOATING),
-    torch.complex64: (torch.complex64,),
-    **dict.fromkeys(_FLOATING, _FLOATING),
-}
-_DTYPES = {str(dtype).removeprefix("torch."): dtype for allowed in _LOSSLESS.values() for dtype in allowed}
+from sarcore.ops.radiometry import Radiometry
 
 # ------ the registered op
 
@@ -51,7 +41,7 @@ def _extract(
     valid: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     shape = _layout(scene, index, size, stride)
-    patches = torch.empty(shape, dtype=_DTYPES[dtype], device=scene.device)
+    patches = torch.empty(shape, dtype=DTYPES[dtype], device=scene.device)
     fraction = torch.empty(shape[0] if valid else 0, dtype=torch.float32, device=scene.device)
     declared = unit, scale, low, high, reserve, nodata
     given, steps = borrow(scene) if scene.is_cuda else borrow_view(scene), (stride[0], stride[1])
@@ -87,7 +77,66 @@ def _extract_fake(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     shape = _layout(scene, index, size, stride)
     fraction = scene.new_empty(shape[0] if valid else 0, dtype=torch.float32)
-    return scene.new_empty(shape, dtype=_DTYPES[dtype]), fraction
+    return scene.new_empty(shape, dtype=DTYPES[dtype]), fraction
+
+
+def _backward(
+    gradient: torch.Tensor,
+    scene: torch.Tensor | None,
+    index: torch.Tensor | None,
+    shape: list[int],
+    source: str,
+    stride: list[int],
+    pad: str,
+    unit: str | None,
+    scale: str,
+    low: float,
+    high: float,
+    reserve: bool,
+    nodata: float | None,
+) -> torch.Tensor:
+    out = torch.empty(shape, dtype=DTYPES[source], device=gradient.device)
+    places = None if index is None else borrow(index.to(gradient.device))
+    pixels = None if scene is None else borrow(scene)
+    declared = unit, scale, low, high, reserve, nodata
+    threads, steps = torch.get_num_threads(), (stride[0], stride[1])
+    _core.extract_patches_backward(borrow(gradient), pixels, out, places, steps, pad, *declared, threads)
+    return out
+
+
+def _backward_fake(
+    gradient: torch.Tensor,
+    scene: torch.Tensor | None,
+    index: torch.Tensor | None,
+    shape: list[int],
+    source: str,
+    stride: list[int],
+    pad: str,
+    unit: str | None,
+    scale: str,
+    low: float,
+    high: float,
+    reserve: bool,
+    nodata: float | None,
+) -> torch.Tensor:
+    return gradient.new_empty(shape, dtype=DTYPES[source])
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, torch.Tensor]) -> None:
+    scene, index, _, ctx.stride, ctx.pad, *ctx.declared, _, _ = inputs
+    ctx.shape, ctx.source = scene.shape, str(scene.dtype).removeprefix("torch.")
+    # Without a radiometry the gradient does not depend on the pixels, which need not be kept.
+    ctx.save_for_backward(None if ctx.declared[0] is None else scene, index)
+    patches, fraction = output
+    exact = patches.is_floating_point() or patches.is_complex()
+    ctx.mark_non_differentiable(*((fraction,) if exact else (patches, fraction)))
+
+
+def _gradient(ctx: Any, gradient: torch.Tensor, _: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+    grad_scene = torch.ops.sarcore.extract_patches_backward(
+        gradient, *ctx.saved_tensors, ctx.shape, ctx.source, ctx.stride, ctx.pad, *ctx.declared
+    )
+    return grad_scene, *[None] * 12
 
 
 _DECLARED = "str? unit, str scale, float low, float high, bool reserve, float? nodata"
@@ -97,6 +146,14 @@ register(
     _extract,
     _extract_fake,
 )
+register(
+    "extract_patches_backward(Tensor gradient, Tensor? scene, Tensor? index, SymInt[] shape, str source, int[] stride, "
+    f"str pad, {_DECLARED}) -> Tensor",
+    _backward,
+    _backward_fake,
+)
+register_gradient("extract_patches", _gradient, _keep)
+register_once_differentiable("extract_patches_backward")
 
 
 # ------ the public function
@@ -184,108 +241,17 @@ def extract_patches(
     Note:
         Differentiable once in floating and complex scenes: a pixel gets the sum of the gradients of its copies.
     """
-    tensor = _scene_of(scene)
+    tensor = scene_of(scene)
     height_width = list(sides(size, "size"))
     _checks.choice(pad, PADDINGS, "pad")
     if index is not None and stride is not None:
         raise ValueError("stride must be None where index gives the positions; pass one of them")
     steps = height_width if stride is None else list(sides(stride, "stride"))
-    positions = None if index is None else _index_of(index, tensor)
+    positions = None if index is None else index_of(index, tensor)
     if min(tensor.shape[1:]) < 1:
         raise ValueError(f"scene must have one row and one column or more, got {_checks.describe(tensor)}")
-    declared, result = _conversion(tensor, radiometry, dtype)
+    declared, result = conversion_of(tensor, radiometry, dtype)
     patches, fraction = torch.ops.sarcore.extract_patches(
         tensor, positions, height_width, steps, pad, *declared, result, bool(valid)
     )
     return (patches, fraction) if valid else patches
-
-
-def _scene_of(scene: object) -> torch.Tensor:
-    """(C, H, W), without a copy of the pixels."""
-    tensor = _tensor_of(scene) if isinstance(scene, np.ndarray) else scene
-    if not isinstance(tensor, torch.Tensor):
-        raise TypeError(
-            f"scene must be a torch.Tensor or a NumPy array, got {type(scene).__name__}; read the pixels of a file "
-            "with sarcore.data.Scene.open(path).read()"
-        )
-    if tensor.layout != torch.strided:
-        raise ValueError(f"scene must be a dense tensor, got layout {tensor.layout}; call to_dense() first")
-    if tensor.ndim not in (2, 3):
-        raise ValueError(f"scene must be (C, H, W) or (H, W), got {_checks.describe(tensor)}")
-    if tensor.device.type not in ("cpu", "cuda", "meta"):
-        raise ValueError(f"scene must be on the CPU or a CUDA device, got {_checks.describe(tensor)}")
-    if tensor.dtype not in _LOSSLESS:
-        allowed = ", ".join(str(each).removeprefix("torch.") for each in _LOSSLESS)
-        raise TypeError(f"scene must be one of {allowed}, got {_checks.describe(tensor)}; convert it to one of these")
-    return tensor if tensor.ndim == 3 else tensor[None]
-
-
-class _Alias:
-    """The memory of a read-only array under the flag that torch wants; the op never writes to it."""
-
-    def __init__(self, array: npt.NDArray[Any]) -> None:
-        self.array = array  # kept alive
-        self.__array_interface__ = {**array.__array_interface__, "data": (array.__array_interface__["data"][0], False)}
-
-
-def _tensor_of(array: npt.NDArray[Any]) -> torch.Tensor:
-    if not array.dtype.isnative:
-        raise TypeError(
-            f"scene must have the byte order of this machine, got {array.dtype.str}; open the file with "
-            'sarcore.data.Scene, which reads either, or convert it: scene.astype(scene.dtype.newbyteorder("="))'
-        )
-    if any(step < 0 or step % array.itemsize for step in array.strides):
-        array = array.copy()  # torch has neither negative strides nor broken ones
-    try:
-        return torch.from_numpy(array if array.flags.writeable else np.asarray(_Alias(array)))
-    except TypeError:
-        raise TypeError(f"scene must be an array of numbers that torch has, got dtype {array.dtype}") from None
-
-
-def _index_of(index: object, scene: torch.Tensor) -> torch.Tensor:
-    """(K, 2) int64."""
-    if isinstance(index, torch.Tensor):
-        positions = index
-    else:
-        array = np.asarray(index)
-        array = array.reshape(0, 2).astype(np.int64) if array.shape == (0,) else array
-        if array.dtype.kind not in "iu":
-            raise TypeError(f"index must hold integers (row, column), got {array.dtype}")
-        positions = torch.from_numpy(np.ascontiguousarray(array, dtype=np.int64))
-    if positions.is_floating_point() or positions.is_complex() or positions.dtype == torch.bool:
-        raise TypeError(f"index must hold integers (row, column), got {_checks.describe(positions)}")
-    if positions.ndim != 2 or positions.shape[1] != 2:
-        raise ValueError(f"index must be (K, 2), a (row, column) for each patch, got {_checks.describe(positions)}")
-    if positions.device.type not in ("cpu", scene.device.type):
-        raise ValueError(
-            f"index must be on the CPU or on the device of the scene, {scene.device}, got {_checks.describe(positions)}"
-        )
-    return positions.to(torch.int64)
-
-
-def _conversion(scene: torch.Tensor, radiometry: Radiometry | None, dtype: object) -> tuple[tuple[Any, ...], str]:
-    """The declaration as the op takes it, and the name of the result's dtype."""
-    if radiometry is not None:
-        check_radiometry(radiometry)
-        check_unit(scene, radiometry, "scene")
-        result = _name_of(dtype, radiometry.out)
-        if result not in OUTPUTS:
-            raise TypeError(f"dtype must be one of {', '.join(OUTPUTS)} with a radiometry, got {result}")
-        limits = radiometry.unit, radiometry.scale, radiometry.low, radiometry.high
-        return (*limits, *nodata_of(radiometry)), result
-    own = str(scene.dtype).removeprefix("torch.")
-    result = _name_of(dtype, own)
-    if _DTYPES[result] not in _LOSSLESS[scene.dtype]:
-        allowed = " or ".join(name for name, kind in _DTYPES.items() if kind in _LOSSLESS[scene.dtype])
-        raise TypeError(
-            f"dtype must be {allowed} for a scene of {own}, got {result}, which would lose values; declare a "
-            "sarcore.Radiometry, whose limits say how they map"
-        )
-    return (None, "digital", 0.0, 1.0, False, None), result
-
-
-def _name_of(dtype: object, default: str) -> str:
-    name = default if dtype is None else str(dtype).removeprefix("torch.")
-    if name not in _DTYPES or not (dtype is None or isinstance(dtype, (str, torch.dtype))):
-        raise TypeError(f"dtype must be one of {', '.join(_DTYPES)}, got {dtype!r}")
-    return name
