@@ -152,8 +152,9 @@ def decode_backward(
 def extract_patches(
     scene: Tensor,
     out: Tensor,
-    fraction: Tensor | None,
+    counts: Tensor | None,
     index: Tensor | None,
+    order: Tensor | None,
     stride: tuple[int, int],
     pad: str,
     unit: str | None,
@@ -169,6 +170,7 @@ def extract_patches_backward(
     scene: Tensor | None,
     out: Tensor,
     index: Tensor | None,
+    order: Tensor | None,
     stride: tuple[int, int],
     pad: str,
     unit: str | None,

@@ -74,16 +74,29 @@ Conversion conversion_by_cast();
 template <typename T, typename Out>
 Conversion conversion_by_radiometry(const Radiometry& radiometry, Pad pad, int64_t pixels);
 
-// What was seen counts padding and repeated rows too; `fraction` may be null.
+// What was seen counts padding and repeated rows too. `counts`, pixels with data of each patch, are added to; may be
+// null.
 Seen extract_cpu(const PatchLayout& layout, const SceneView& scene, const Conversion& conversion, int threads,
-                 unsigned char* out, float* fraction);
+                 unsigned char* out, int64_t* counts);
 
-// ------ both back ends
+// ------ CUDA: `order` holds the numbers of the patches of an index sorted by rows. Without it every patch is converted
+// by itself, which positions that were never checked, or are few, ask for.
 
-// `scene` is read for the slopes of a radiometry alone; both may be null.
+template <typename T, typename Out>
+void extract_encoded_cuda(const PatchLayout& layout, const int64_t* order, const T* scene, const Radiometry& radiometry,
+                          Out* out, unsigned long long* counts, int device, void* stream);
+template <typename T, typename Out>
+void extract_cast_cuda(const PatchLayout& layout, const int64_t* order, const T* scene, Out* out,
+                       unsigned long long* counts, int device, void* stream);
+
+// ------ the gradient. `scene` is read for the slopes of a radiometry alone; both may be null.
+
 template <typename T, typename G>
 void extract_backward_cpu(const PatchLayout& layout, const G* gradient, const T* scene, const Radiometry* radiometry,
                           int threads, T* out);
+template <typename T, typename G>
+void extract_backward_cuda(const PatchLayout& layout, const int64_t* order, const G* gradient, const T* scene,
+                           const Radiometry* radiometry, T* out, int device, void* stream);
 
 }  // namespace sarcore
 
@@ -112,4 +125,14 @@ void extract_backward_cpu(const PatchLayout& layout, const G* gradient, const T*
     APPLY(int16_t, int16_t)                        \
     APPLY(int16_t, int32_t)                        \
     APPLY(int16_t, int64_t)                        \
+    APPLY(Complex64, Complex64)
+#define SARCORE_FOR_GRADIENTS(APPLY)      \
+    SARCORE_FOR_FLOATING(APPLY, Half)     \
+    SARCORE_FOR_FLOATING(APPLY, BFloat16) \
+    SARCORE_FOR_FLOATING(APPLY, float)    \
+    SARCORE_FOR_FLOATING(APPLY, double)   \
+    APPLY(Complex64, Half)                \
+    APPLY(Complex64, BFloat16)            \
+    APPLY(Complex64, float)               \
+    APPLY(Complex64, double)              \
     APPLY(Complex64, Complex64)

@@ -69,6 +69,12 @@ constexpr bool castable() {
 #undef SARCORE_IS
 }
 
+template <typename Out>
+constexpr bool encodable() {
+    return !std::is_same_v<Out, int16_t> && !std::is_same_v<Out, int32_t> && !std::is_same_v<Out, int64_t> &&
+           !std::is_same_v<Out, Complex64>;
+}
+
 template <typename Body>
 void dispatch_output(const TensorView& out, Body&& body) {
     if (out.dtype == DType::i16) return body(int16_t{});
@@ -78,23 +84,32 @@ void dispatch_output(const TensorView& out, Body&& body) {
     dispatch_real(out, "patches", body);
 }
 
+// body(T{}, Out{}) for the pairs that there are.
+template <typename Body>
+void dispatch_conversion(const TensorView& scene, const TensorView& out, bool encode, const Body& body) {
+    dispatch_input(scene, "scene", [&](auto element) {
+        using T = decltype(element);
+        if (encode) return dispatch_real(out, "patches", [&](auto result) { body(T{}, result); });
+        dispatch_output(out, [&](auto result) {
+            if constexpr (castable<T, decltype(result)>())
+                body(T{}, result);
+            else
+                require(false, "patches", out, "of a dtype to which the scene casts without loss");
+        });
+    });
+}
+
 Conversion conversion_of(const TensorView& scene, const TensorView& out, const std::optional<Radiometry>& r, Pad pad) {
     const int64_t pixels = std::min(scene.numel(), out.numel());
     Conversion conversion;
-    dispatch_input(scene, "scene", [&](auto element) {
+    dispatch_conversion(scene, out, r.has_value(), [&](auto element, auto result) {
         using T = decltype(element);
-        if (r) {
-            dispatch_real(out, "patches", [&](auto result) {
-                conversion = conversion_by_radiometry<T, decltype(result)>(*r, pad, pixels);
-            });
-        } else {
-            dispatch_output(out, [&](auto result) {
-                using Out = decltype(result);
-                if constexpr (castable<T, Out>())
-                    conversion = conversion_by_cast<T, Out>();
-                else
-                    require(false, "patches", out, "of a dtype to which the scene casts without loss");
-            });
+        using Out = decltype(result);
+        if constexpr (encodable<Out>()) {
+            if (r) conversion = conversion_by_radiometry<T, Out>(*r, pad, pixels);
+        }
+        if constexpr (castable<T, Out>()) {
+            if (!r) conversion = conversion_by_cast<T, Out>();
         }
     });
     return conversion;
@@ -121,30 +136,67 @@ void refuse_scene(const TensorView& scene, const Radiometry& r, const std::strin
 
 // ------ entry points
 
-void extract_patches(const TensorView& scene, const TensorView& out, const std::optional<TensorView>& fraction,
-                     const std::optional<TensorView>& index, Pair stride, const std::string& pad,
-                     const std::optional<std::string>& unit, const std::string& scale, double low, double high,
-                     bool reserve, std::optional<double> nodata, int threads) {
+// The numbers of the patches sorted by rows, where they were given.
+const int64_t* order_of(const std::optional<TensorView>& order, const PatchLayout& layout, const TensorView& out) {
+    if (!order) return nullptr;
+    if (!layout.index) throw py::value_error("order must be None without index");
+    require_layout(*order, "order", 1);
+    require(order->dtype == DType::i64 && order->shape[0] == layout.count, "order", *order, "int64 of shape (P,)");
+    require_same_device(*order, "order", out, "patches");
+    return order->as<const int64_t>();
+}
+
+#ifdef SARCORE_HAS_CUDA
+void launch(const PatchLayout& layout, const int64_t* order, const TensorView& scene,
+            const std::optional<Radiometry>& radiometry, const TensorView& out, unsigned long long* counts) {
+    require(scene.contiguous(), "scene", scene, "contiguous on a CUDA device");
+    dispatch_conversion(scene, out, radiometry.has_value(), [&](auto element, auto result) {
+        using T = decltype(element);
+        using Out = decltype(result);
+        py::gil_scoped_release nogil;
+        if constexpr (encodable<Out>()) {
+            if (radiometry)
+                return extract_encoded_cuda<T, Out>(layout, order, scene.as<const T>(), *radiometry, out.as<Out>(),
+                                                    counts, out.device, out.stream);
+        }
+        if constexpr (castable<T, Out>())
+            extract_cast_cuda<T, Out>(layout, order, scene.as<const T>(), out.as<Out>(), counts, out.device,
+                                      out.stream);
+    });
+}
+#endif
+
+void extract_patches(const TensorView& scene, const TensorView& out, const std::optional<TensorView>& counts,
+                     const std::optional<TensorView>& index, const std::optional<TensorView>& order, Pair stride,
+                     const std::string& pad, const std::optional<std::string>& unit, const std::string& scale,
+                     double low, double high, bool reserve, std::optional<double> nodata, int threads) {
     require(scene.ndim == 3, "scene", scene, "(C, H, W)");
     require_same_device(out, "patches", scene, "the scene");
     require(out.writable, "patches", out, "writable");
     const PatchLayout layout = layout_of(scene.shape, out, index, stride, pad);
     std::optional<Radiometry> radiometry;
-    if (unit) radiometry = radiometry_of(*unit, scale, low, high, reserve, nodata);
-    if (unit)
+    if (unit) {
+        radiometry = radiometry_of(*unit, scale, low, high, reserve, nodata);
         require((scene.dtype == DType::c64) == (radiometry->unit == Unit::complex), "scene", scene,
                 "complex64 for unit 'complex' and only then");
-    if (fraction) require_output(*fraction, "fraction", DType::f32, scene, {layout.count});
+    }
+    if (counts) require_output(*counts, "counts", DType::i64, scene, {layout.count});
     require_cuda_build(scene, "scene");
     prefer_huge_pages(out);
-    float* valid = fraction ? fraction->as<float>() : nullptr;
+    const int64_t* sorted = order_of(order, layout, out);
+#ifdef SARCORE_HAS_CUDA
+    if (scene.cuda)
+        return launch(layout, sorted, scene, radiometry, out, counts ? counts->as<unsigned long long>() : nullptr);
+#endif
+    (void)sorted;
     if (index) require_overlap(layout.index, layout.count, {layout.height, layout.width}, {layout.h, layout.w});
     const Conversion conversion = conversion_of(scene, out, radiometry, layout.pad);
     const SceneView view{scene.as<const unsigned char>(), scene.strides[0], scene.strides[1], scene.strides[2]};
     Seen seen;
     {
         py::gil_scoped_release nogil;
-        seen = extract_cpu(layout, view, conversion, threads, out.as<unsigned char>(), valid);
+        seen = extract_cpu(layout, view, conversion, threads, out.as<unsigned char>(),
+                           counts ? counts->as<int64_t>() : nullptr);
     }
     const bool integer_out = out.dtype == DType::u8 || out.dtype == DType::u16;
     if (radiometry && suspicious(*radiometry, seen, integer_out))
@@ -167,9 +219,10 @@ void dispatch_gradient(const TensorView& out, const TensorView& gradient, Body&&
 }
 
 void extract_patches_backward(const TensorView& gradient, const std::optional<TensorView>& scene, const TensorView& out,
-                              const std::optional<TensorView>& index, Pair stride, const std::string& pad,
-                              const std::optional<std::string>& unit, const std::string& scale, double low, double high,
-                              bool reserve, std::optional<double> nodata, int threads) {
+                              const std::optional<TensorView>& index, const std::optional<TensorView>& order,
+                              Pair stride, const std::string& pad, const std::optional<std::string>& unit,
+                              const std::string& scale, double low, double high, bool reserve,
+                              std::optional<double> nodata, int threads) {
     require_layout(out, "out", 3);
     require(out.writable, "out", out, "writable");
     require_same_device(gradient, "gradient", out, "out");
@@ -184,6 +237,8 @@ void extract_patches_backward(const TensorView& gradient, const std::optional<Te
             "complex64 for a complex scene without a radiometry and only then");
     require_cuda_build(out, "out");
     prefer_huge_pages(out);
+    const int64_t* sorted = order_of(order, layout, out);
+    require(!out.cuda || !index || sorted, "out", out, "given with index and order on a CUDA device");
     if (index && !out.cuda)
         require_overlap(layout.index, layout.count, {layout.height, layout.width}, {layout.h, layout.w});
     dispatch_gradient(out, gradient, [&](auto element, auto upstream) {
@@ -192,6 +247,11 @@ void extract_patches_backward(const TensorView& gradient, const std::optional<Te
         const T* pixels = scene ? scene->as<const T>() : nullptr;
         const Radiometry* declared = radiometry ? &*radiometry : nullptr;
         py::gil_scoped_release nogil;
+#ifdef SARCORE_HAS_CUDA
+        if (out.cuda)
+            return extract_backward_cuda<T, G>(layout, sorted, gradient.as<const G>(), pixels, declared, out.as<T>(),
+                                               out.device, out.stream);
+#endif
         extract_backward_cpu<T, G>(layout, gradient.as<const G>(), pixels, declared, threads, out.as<T>());
     });
 }
@@ -205,14 +265,16 @@ void check_positions(const TensorView& index, Pair scene, Pair size) {
 }  // namespace
 
 void bind_extract_patches(py::module_& m) {
-    m.def("extract_patches", &extract_patches, py::arg("scene"), py::arg("out"), py::arg("fraction").none(true),
-          py::arg("index").none(true), py::arg("stride"), py::arg("pad"), py::arg("unit").none(true), py::arg("scale"),
-          py::arg("low"), py::arg("high"), py::arg("reserve"), py::arg("nodata").none(true), py::arg("threads"),
-          "Writes the patches of a scene (C, H, W) into out (P, C, h, w) and their valid fractions into fraction.");
+    m.def("extract_patches", &extract_patches, py::arg("scene"), py::arg("out"), py::arg("counts").none(true),
+          py::arg("index").none(true), py::arg("order").none(true), py::arg("stride"), py::arg("pad"),
+          py::arg("unit").none(true), py::arg("scale"), py::arg("low"), py::arg("high"), py::arg("reserve"),
+          py::arg("nodata").none(true), py::arg("threads"),
+          "Writes the patches of a scene (C, H, W) into out (P, C, h, w), adds their pixels with data to counts.");
     m.def("extract_patches_backward", &extract_patches_backward, py::arg("gradient"), py::arg("scene").none(true),
-          py::arg("out"), py::arg("index").none(true), py::arg("stride"), py::arg("pad"), py::arg("unit").none(true),
-          py::arg("scale"), py::arg("low"), py::arg("high"), py::arg("reserve"), py::arg("nodata").none(true),
-          py::arg("threads"), "Writes the gradient of extract_patches with respect to the scene into out (C, H, W).");
+          py::arg("out"), py::arg("index").none(true), py::arg("order").none(true), py::arg("stride"), py::arg("pad"),
+          py::arg("unit").none(true), py::arg("scale"), py::arg("low"), py::arg("high"), py::arg("reserve"),
+          py::arg("nodata").none(true), py::arg("threads"),
+          "Writes the gradient of extract_patches with respect to the scene into out (C, H, W).");
     m.def("check_positions", &check_positions, py::arg("index"), py::arg("scene"), py::arg("size"),
           "Raises ValueError where a patch at one of the positions (K, 2) does not overlap the scene.");
 }

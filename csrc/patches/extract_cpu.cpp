@@ -191,24 +191,22 @@ class Band {
 }  // namespace
 
 Seen extract_cpu(const PatchLayout& layout, const SceneView& scene, const Conversion& conversion, int threads,
-                 unsigned char* out, float* fraction) {
+                 unsigned char* out, int64_t* counts) {
     if (layout.count == 0) return {};
     const Cover cover(layout);
     const Span rows = cover.rows();
     const int64_t tasks = (rows.last - rows.first + kBand - 1) / kBand;
     const int64_t elements = layout.count * layout.channels * layout.h * layout.w;
-    std::vector<std::atomic<int64_t>> counts(static_cast<size_t>(fraction ? layout.count : 0));
+    std::vector<std::atomic<int64_t>> shared(static_cast<size_t>(counts ? layout.count : 0));
     std::vector<Seen> seen(static_cast<size_t>(tasks));
     parallel_for(tasks, elements < kSerialPixels ? 1 : threads, [&](int64_t task) {
-        Band band(cover, scene, conversion, out, fraction ? counts.data() : nullptr);
+        Band band(cover, scene, conversion, out, counts ? shared.data() : nullptr);
         const int64_t first = rows.first + task * kBand, last = std::min(rows.last, first + kBand);
         for (int64_t y = first; y < last; ++y) band.write_row(y);
         finish_streaming();
         seen[static_cast<size_t>(task)] = band.seen();
     });
-    const double pixels = static_cast<double>(layout.h * layout.w);
-    for (size_t k = 0; k < counts.size(); ++k)
-        fraction[k] = static_cast<float>(static_cast<double>(counts[k].load(std::memory_order_relaxed)) / pixels);
+    for (size_t k = 0; k < shared.size(); ++k) counts[k] += shared[k].load(std::memory_order_relaxed);
     Seen total;
     for (const Seen& each : seen) total.add(each);
     return total;

@@ -127,15 +127,7 @@ void extract_backward_cpu(const PatchLayout& l, const G* gradient, const T* scen
 
 #define SARCORE_INSTANCE(T, G) \
     template void extract_backward_cpu<T, G>(const PatchLayout&, const G*, const T*, const Radiometry*, int, T*);
-SARCORE_FOR_FLOATING(SARCORE_INSTANCE, Half)
-SARCORE_FOR_FLOATING(SARCORE_INSTANCE, BFloat16)
-SARCORE_FOR_FLOATING(SARCORE_INSTANCE, float)
-SARCORE_FOR_FLOATING(SARCORE_INSTANCE, double)
-SARCORE_INSTANCE(Complex64, Half)
-SARCORE_INSTANCE(Complex64, BFloat16)
-SARCORE_INSTANCE(Complex64, float)
-SARCORE_INSTANCE(Complex64, double)
-SARCORE_INSTANCE(Complex64, Complex64)
+SARCORE_FOR_GRADIENTS(SARCORE_INSTANCE)
 #undef SARCORE_INSTANCE
 
 }  // namespace sarcore

@@ -42,22 +42,34 @@ def _extract(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     shape = _layout(scene, index, size, stride)
     patches = torch.empty(shape, dtype=DTYPES[dtype], device=scene.device)
-    fraction = torch.empty(shape[0] if valid else 0, dtype=torch.float32, device=scene.device)
-    declared = unit, scale, low, high, reserve, nodata
-    given, steps = borrow(scene) if scene.is_cuda else borrow_view(scene), (stride[0], stride[1])
-    places = _positions(scene, index, size)
+    counts = torch.zeros(shape[0] if valid else 0, dtype=torch.int64, device=scene.device)
+    places, order = _positions(scene, index, size)
+    given = borrow(scene) if scene.is_cuda else borrow_view(scene)
+    declared, steps = (unit, scale, low, high, reserve, nodata), (stride[0], stride[1])
     threads = torch.get_num_threads()
-    _core.extract_patches(given, patches, fraction if valid else None, places, steps, pad, *declared, threads)
-    return patches, fraction
+    _core.extract_patches(given, patches, counts if valid else None, places, order, steps, pad, *declared, threads)
+    return patches, (counts.double() / (size[0] * size[1])).float()
 
 
-def _positions(scene: torch.Tensor, index: torch.Tensor | None, size: list[int]) -> torch.Tensor | None:
-    """The positions where the scene is. Those on a CUDA device cannot be checked without waiting for it."""
+def _positions(
+    scene: torch.Tensor, index: torch.Tensor | None, size: list[int]
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """The positions where the scene is, and on CUDA their order by rows, if patches overlap so much that it pays.
+
+    Positions on a CUDA device cannot be checked without waiting for it, and what was not checked is not sorted.
+    """
     if index is None:
-        return None
+        return None, None
+    order = None
     if index.device.type == "cpu":
         _core.check_positions(borrow(index), (scene.shape[1], scene.shape[2]), (size[0], size[1]))
-    return borrow(index.to(scene.device))
+        if scene.is_cuda and len(index) * size[0] * size[1] > 2 * scene.shape[1] * scene.shape[2]:
+            order = _order_of(index).to(scene.device)
+    return borrow(index.to(scene.device)), order
+
+
+def _order_of(index: torch.Tensor) -> torch.Tensor:
+    return torch.argsort(index[:, 0], stable=True)
 
 
 def _extract_fake(
@@ -97,10 +109,11 @@ def _backward(
 ) -> torch.Tensor:
     out = torch.empty(shape, dtype=DTYPES[source], device=gradient.device)
     places = None if index is None else borrow(index.to(gradient.device))
+    order = None if places is None or not places.is_cuda else _order_of(places)
     pixels = None if scene is None else borrow(scene)
     declared = unit, scale, low, high, reserve, nodata
     threads, steps = torch.get_num_threads(), (stride[0], stride[1])
-    _core.extract_patches_backward(borrow(gradient), pixels, out, places, steps, pad, *declared, threads)
+    _core.extract_patches_backward(borrow(gradient), pixels, out, places, order, steps, pad, *declared, threads)
     return out
 
 
