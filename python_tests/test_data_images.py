@@ -1,4 +1,4 @@
-"""sarcore.data.images and tiles."""
+"""sarcore.data.images."""
 
 import os
 from pathlib import Path
@@ -6,11 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
-from sarcore.data import read_image, tile_scene, write_image
+from sarcore.data import read_image, write_image
 from sarcore.data.images import read_header
 from sarcore.errors import DataError
 
@@ -119,31 +117,6 @@ def test_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
         write_image(path, np.zeros((3, 3)))
     assert [p.name for p in tmp_path.iterdir()] == ["a.npy"]
     assert read_image(path).min() == 1
-
-
-@settings(deadline=None)
-@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 12), st.data())
-def test_tiles_cover_the_scene(height: int, width: int, size: int, data: st.DataObject) -> None:
-    scene = np.arange(2 * height * width).reshape(2, height, width)
-    stride = data.draw(st.integers(1, size))
-    if min(height, width) < size:
-        with pytest.raises(ValueError, match="smaller than one tile"):
-            tile_scene(scene, size, stride)
-        return
-    patches, positions = tile_scene(scene, size, stride)
-    covered = np.zeros((height, width), dtype=bool)
-    for patch, (row, col) in zip(patches, positions, strict=True):
-        np.testing.assert_array_equal(patch, scene[:, row : row + size, col : col + size])
-        covered[row : row + size, col : col + size] = True
-    assert covered.all()
-    assert len(patches) == (-(-(height - size) // stride) + 1) * (-(-(width - size) // stride) + 1)
-
-
-def test_tiles_argument_errors() -> None:
-    with pytest.raises(ValueError, match=r"\(C, H, W\)"):
-        tile_scene(np.zeros((4, 4)), 2)
-    with pytest.raises(ValueError, match="stride"):
-        tile_scene(np.zeros((1, 4, 4)), 2, 3)
 
 
 @pytest.mark.parametrize("reader", [read_image, read_header])

@@ -13,7 +13,6 @@ from sarcore.data.simulator import (
     write_simulated,
 )
 from sarcore.data.split import Split, check_leakage, split_by_scene
-from sarcore.data.tiles import tile_scene
 from sarcore.data.units import UnitGuess, check_unit, detect_unit
 
 __all__ = [
@@ -36,7 +35,6 @@ __all__ = [
     "simulate_reflectivity",
     "simulate_scene",
     "split_by_scene",
-    "tile_scene",
     "write_image",
     "write_simulated",
 ]

@@ -7,7 +7,6 @@ draws the reflectivity, may change its random streams between versions; the spec
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import shutil
@@ -23,9 +22,8 @@ from sarcore.data.images import write_bytes, write_image
 from sarcore.data.scene_built import industrial, settlement, transport
 from sarcore.data.scene_open import agriculture, bare, forest, water
 from sarcore.data.scene_radar import Ground, project
-from sarcore.data.tiles import tile_scene
 from sarcore.errors import DataError
-from sarcore.ops import Radiometry, encode, speckle
+from sarcore.ops import PatchGrid, Radiometry, extract_patches, speckle
 
 _DRAW: dict[str, Callable[[int, np.random.Generator], Ground]] = {
     "settlement": settlement,
@@ -141,12 +139,12 @@ def _write_patches(
     folder: Path, class_name: str, scene_name: str, intensity: npt.NDArray[np.float32], size: int
 ) -> list[str]:
     (folder / class_name).mkdir(exist_ok=True)
-    codes = encode(torch.from_numpy(np.sqrt(intensity)), dataclasses.replace(SIMULATED_RADIOMETRY, out="uint8"))
-    patches, positions = tile_scene(codes.numpy()[np.newaxis], size)
+    patches = extract_patches(np.sqrt(intensity), size, radiometry=SIMULATED_RADIOMETRY, dtype=torch.uint8)
     lines = []
-    for patch, (row, col) in zip(patches, positions // size, strict=True):
+    for patch, position in zip(patches, PatchGrid(intensity.shape, size).positions(), strict=True):
+        row, col = (position // size).tolist()
         name = f"{class_name}/{scene_name}_{row}_{col}.png"
-        write_image(folder / name, patch)
+        write_image(folder / name, patch.numpy())
         lines.append(f"{name},{class_name},{scene_name},{row},{col}")
     return lines
 
