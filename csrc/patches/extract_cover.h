@@ -38,15 +38,15 @@ class Cover {
     Span rows() const { return rows_; }        // to which patches reach
     Span columns() const { return columns_; }  // likewise
 
-    // The patches that cover row y: rows of the grid, or places of the sorted list.
-    Span covering(int64_t y) const {
+    // The patches that reach into rows y to `last`, not included: rows of the grid, or places of the sorted list.
+    Span covering(int64_t y, int64_t last) const {
         if (!l_.index) {
             const int64_t first = y < l_.h ? 0 : (y - l_.h) / l_.down + 1;
-            return {first, std::min(y / l_.down + 1, l_.count / l_.across)};
+            return {first, std::min((last - 1) / l_.down + 1, l_.count / l_.across)};
         }
         const auto before = [](int64_t row, const Placed& p) { return row < p.row; };
         const auto first = std::upper_bound(sorted_.begin(), sorted_.end(), y - l_.h, before);
-        return {first - sorted_.begin(), std::upper_bound(first, sorted_.end(), y, before) - sorted_.begin()};
+        return {first - sorted_.begin(), std::upper_bound(first, sorted_.end(), last - 1, before) - sorted_.begin()};
     }
 
     // body(row, column, number) for the patches of a `covering`, in their order.

@@ -84,7 +84,7 @@ class Band {
     }
 
     void write_row(int64_t y) {
-        const Span covering = cover_.covering(y);
+        const Span covering = cover_.covering(y, y + 1);
         if (covering.first >= covering.last) return;
         const std::vector<Span>& spans = spans_.of(covering);
         const int64_t source = source_of(y, l_.height, l_.pad);

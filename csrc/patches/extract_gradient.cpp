@@ -1,8 +1,9 @@
 // The gradient of extract_patches on the CPU, in gather form.
 //
-// A row of the scene adds up the segments of all patches that cover it, on a line of the padded scene that stays in the
-// cache; then padding is folded back onto the pixels it copied, and the slope of the radiometry multiplies the sum. No
-// two threads write to one place. Floor: one read of the patches' gradient and one write of the scene's.
+// A task takes a few rows of the scene and adds up the segments of all patches that cover them, on lines of the padded
+// scene that stay in the cache; then padding is folded back onto the pixels it copied, and the slope of the radiometry
+// multiplies the sum. No two threads write to one place. Floor: one read of the patches' gradient and one write of the
+// scene's.
 #include <cstring>
 
 #include "common/geometry.h"
@@ -26,6 +27,9 @@ SARCORE_FOR_FLOATING(SARCORE_DEFINE_ADD, double)
 
 namespace {
 
+constexpr int64_t kRows = 16;                // that a task sums together
+constexpr int64_t kLinesBytes = 256 * 1024;  // of their sums, which stay in the second-level cache
+
 // ------ one row
 
 // Numbers per pixel: complex gradients are summed as pairs.
@@ -37,15 +41,15 @@ void fold(const F* padded, const Cover& cover, int64_t parts, F* total) {
     const PatchLayout& l = cover.layout();
     const auto [first, last] = cover.columns();
     std::fill(total, total + l.width * parts, F(0));
-    const auto add = [&](int64_t x, int64_t source) {
-        for (int64_t part = 0; part < parts; ++part) total[source * parts + part] += padded[(x - first) * parts + part];
-    };
-    const auto add_padding = [&](int64_t begin, int64_t end) {
+    const auto add_padding = [&, first = first](int64_t begin, int64_t end) {
         if (l.pad == Pad::constant) return;
-        for (int64_t x = begin; x < end; ++x) add(x, source_of(x, l.width, l.pad));
+        for (int64_t x = begin; x < end; ++x)
+            for (int64_t part = 0; part < parts; ++part)
+                total[source_of(x, l.width, l.pad) * parts + part] += padded[(x - first) * parts + part];
     };
     add_padding(first, std::min<int64_t>(last, 0));
-    for (int64_t x = std::max<int64_t>(first, 0); x < std::min(last, l.width); ++x) add(x, x);
+    const int64_t begin = std::max<int64_t>(first, 0), end = std::min(last, l.width);
+    for (int64_t i = begin * parts; i < end * parts; ++i) total[i] += padded[i - first * parts];
     add_padding(std::max(first, l.width), last);
 }
 
@@ -70,22 +74,49 @@ void chain_row(const F* total, const T* x, int64_t n, const Mapping<F>& m, T* ou
     }
 }
 
+// Adds what stands at rows y to `last` of the padded scene, to lines of `pitch` numbers from row y on.
 template <typename G, typename F>
-void sum_row(const Cover& cover, const G* gradient, int64_t channel, int64_t y, F* padded) {
+void add_rows(const Cover& cover, const G* gradient, int64_t channel, int64_t y, int64_t last, int64_t pitch,
+              F* lines) {
     const PatchLayout& l = cover.layout();
-    const auto [first, last] = cover.columns();
     constexpr int64_t parts = parts_of<G>;
-    std::fill(padded, padded + (last - first) * parts, F(0));
-    for_places(y, l.height, l.pad, cover.rows().first, cover.rows().last, [&, first = first](int64_t place) {
-        cover.for_patches(cover.covering(place), [&](int64_t row, int64_t column, int64_t number) {
-            const G* segment = gradient + ((number * l.channels + channel) * l.h + place - row) * l.w;
-            F* sum = padded + (column - first) * parts;
+    const int64_t column0 = cover.columns().first;
+    cover.for_patches(cover.covering(y, last), [&](int64_t row, int64_t column, int64_t number) {
+        for (int64_t at = std::max(y, row); at < std::min(last, row + l.h); ++at) {
+            const G* segment = gradient + ((number * l.channels + channel) * l.h + at - row) * l.w;
+            F* sum = lines + (at - y) * pitch + (column - column0) * parts;
             if constexpr (parts == 2)
                 add_block(reinterpret_cast<const float*>(segment), 2 * l.w, sum);
             else
                 add_block(segment, l.w, sum);
-        });
+        }
     });
+}
+
+// Whether row y of the scene stands at no other place of the padded scene.
+bool stands_once(const Cover& cover, int64_t y) {
+    int64_t places = 0;
+    for_places(y, cover.layout().height, cover.layout().pad, cover.rows().first, cover.rows().last,
+               [&](int64_t place) { places += place == y ? 1 : 2; });
+    return places < 2;
+}
+
+// Sums of rows y to `last` of the scene, at most: returns where it stopped. Several rows at a time read long pieces of
+// every patch; rows that padding repeats are summed one by one.
+template <typename G, typename F>
+int64_t sum_rows(const Cover& cover, const G* gradient, int64_t channel, int64_t y, int64_t last, int64_t pitch,
+                 F* lines) {
+    const PatchLayout& l = cover.layout();
+    int64_t end = y;
+    while (end < last && stands_once(cover, end)) ++end;
+    std::fill(lines, lines + std::max<int64_t>(end - y, 1) * pitch, F(0));
+    if (end > y) {
+        add_rows(cover, gradient, channel, y, end, pitch, lines);
+        return end;
+    }
+    for_places(y, l.height, l.pad, cover.rows().first, cover.rows().last,
+               [&](int64_t place) { add_rows(cover, gradient, channel, place, place + 1, pitch, lines); });
+    return y + 1;
 }
 
 }  // namespace
@@ -103,22 +134,27 @@ void extract_backward_cpu(const PatchLayout& l, const G* gradient, const T* scen
     const Cover cover(l);
     Mapping<F> m{};
     if (radiometry) m = encoding<F, T>(*radiometry);
-    const int64_t padded = (cover.columns().last - cover.columns().first) * parts_of<G>;
-    const int64_t rows = std::max<int64_t>(1, kSerialPixels / 4 / l.width), lines = l.channels * l.height;
-    const int64_t elements = l.count * l.channels * l.h * l.w;
-    parallel_for((lines + rows - 1) / rows, elements < kSerialPixels ? 1 : threads, [&](int64_t task) {
-        std::vector<F> sums(static_cast<size_t>(padded)), total(static_cast<size_t>(l.width * parts_of<G>));
-        for (int64_t line = task * rows; line < std::min(lines, (task + 1) * rows); ++line) {
-            sum_row(cover, gradient, line / l.height, line % l.height, sums.data());
-            fold(sums.data(), cover, parts_of<G>, total.data());
-            if constexpr (!std::is_same_v<G, Complex64>) {
-                if (radiometry) {
-                    chain_row(total.data(), scene + line * l.width, l.width, m, out + line * l.width);
-                    continue;
+    constexpr int64_t parts = parts_of<G>;
+    const int64_t pitch = (cover.columns().last - cover.columns().first) * parts;
+    const int64_t rows = std::clamp<int64_t>(kLinesBytes / (pitch * static_cast<int64_t>(sizeof(F))), 1, kRows);
+    const int64_t bands = (l.height + rows - 1) / rows, elements = l.count * l.channels * l.h * l.w;
+    parallel_for(l.channels * bands, elements < kSerialPixels ? 1 : threads, [&](int64_t task) {
+        std::vector<F> lines(static_cast<size_t>(rows * pitch)), total(static_cast<size_t>(l.width * parts));
+        const int64_t channel = task / bands, last = std::min(l.height, (task % bands + 1) * rows);
+        for (int64_t y = task % bands * rows; y < last;) {
+            const int64_t end = sum_rows(cover, gradient, channel, y, last, pitch, lines.data());
+            for (const F* line = lines.data(); y < end; ++y, line += pitch) {
+                const int64_t first = (channel * l.height + y) * l.width;
+                fold(line, cover, parts, total.data());
+                if constexpr (!std::is_same_v<G, Complex64>) {
+                    if (radiometry) {
+                        chain_row(total.data(), scene + first, l.width, m, out + first);
+                        continue;
+                    }
                 }
+                if constexpr (std::is_same_v<T, Complex64> == std::is_same_v<G, Complex64>)
+                    store_row(total.data(), l.width, out + first);
             }
-            if constexpr (std::is_same_v<T, Complex64> == std::is_same_v<G, Complex64>)
-                store_row(total.data(), l.width, out + line * l.width);
         }
     });
 }

@@ -42,12 +42,14 @@ def _extract(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     shape = _layout(scene, index, size, stride)
     patches = torch.empty(shape, dtype=DTYPES[dtype], device=scene.device)
-    counts = torch.zeros(shape[0] if valid else 0, dtype=torch.int64, device=scene.device)
+    counts = torch.zeros(shape[0], dtype=torch.int64, device=scene.device) if valid else None
     places, order = _positions(scene, index, size)
     given = borrow(scene) if scene.is_cuda else borrow_view(scene)
     declared, steps = (unit, scale, low, high, reserve, nodata), (stride[0], stride[1])
     threads = torch.get_num_threads()
-    _core.extract_patches(given, patches, counts if valid else None, places, order, steps, pad, *declared, threads)
+    _core.extract_patches(given, patches, counts, places, order, steps, pad, *declared, threads)
+    if counts is None:
+        return patches, torch.empty(0, dtype=torch.float32, device=scene.device)
     return patches, (counts.double() / (size[0] * size[1])).float()
 
 
