@@ -17,6 +17,7 @@ void bind_extract_patches(py::module_& m);
 void bind_histogram(py::module_& m);
 void bind_histogram_loss(py::module_& m);
 void bind_joint_histogram(py::module_& m);
+void bind_merge_patches(py::module_& m);
 void bind_radiometry(py::module_& m);
 void bind_speckle(py::module_& m);
 
@@ -74,6 +75,7 @@ PYBIND11_MODULE(_core, m) {
     sarcore::bind_histogram(m);
     sarcore::bind_histogram_loss(m);
     sarcore::bind_joint_histogram(m);
+    sarcore::bind_merge_patches(m);
     sarcore::bind_radiometry(m);
     sarcore::bind_speckle(m);
 }

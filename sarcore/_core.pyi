@@ -182,3 +182,34 @@ def extract_patches_backward(
     threads: int,
 ) -> None: ...
 def check_positions(index: Tensor, scene: tuple[int, int], size: tuple[int, int]) -> None: ...
+def merge_patches(
+    patches: Tensor,
+    window_y: Tensor,
+    window_x: Tensor,
+    window_2d: Tensor | None,
+    out: Tensor,
+    height: int,
+    width: int,
+    stride: tuple[int, int],
+    mode: str,
+    first_patch_row: int,
+    row_begin: int,
+    row_end: int,
+    threads: int,
+) -> None: ...
+def merge_patches_backward(
+    gradient: Tensor,
+    patches: Tensor | None,
+    window_y: Tensor,
+    window_x: Tensor,
+    window_2d: Tensor | None,
+    out: Tensor,
+    height: int,
+    width: int,
+    stride: tuple[int, int],
+    mode: str,
+    first_patch_row: int,
+    row_begin: int,
+    row_end: int,
+    threads: int,
+) -> None: ...
