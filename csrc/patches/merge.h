@@ -75,6 +75,12 @@ struct MergeMean {
     F sum = -F(0);  // the zero that leaves -0 what it is
     F low = static_cast<F>(__builtin_huge_val()), high = -static_cast<F>(__builtin_huge_val());
 
+    // What the one below gives for a weight above 0.
+    SARCORE_HD void add_positive(F value, F weight) {
+        sum = sum + weight * value;
+        low = value < low ? value : low;
+        high = value > high ? value : high;
+    }
     SARCORE_HD void add(F value, F weight) {
         const bool counts = weight > F(0);
         sum = sum + (counts ? weight * value : -F(0));

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "patches/merge_median.h"
-#include "patches/merge_runs.h"
+#include "patches/merge_walk.h"
 
 namespace sarcore {
 
@@ -13,53 +13,62 @@ namespace sarcore {
 namespace {
 
 template <typename T, typename F>
-SARCORE_HD void mean_slope(const F* weight, F weight_y, const F* total, F total_y, const T* upstream, int n,
-                           T* __restrict__ out) {
-#pragma GCC ivdep
-    for (int i = 0; i < n; ++i)
-        out[i] = merge_stored<T>(merge_slope(weight_y * weight[i], total_y * total[i], merge_value(upstream[i])));
+SARCORE_HD void mean_loop(const MergeSegment<T, F>& segment, const F* totals, F total_y, const T* gradient) {
+    const F* const total = totals + segment.place;
+    const T* const upstream = gradient + segment.place;
+    T* __restrict__ out = segment.patch;
+    for (int i = 0; i < segment.n; ++i)
+        out[i] = merge_stored<T>(
+            merge_slope(segment.weight_y * segment.weight[i], total_y * total[i], merge_value(upstream[i])));
 }
 
+template <typename F>
+struct BestRow {
+    F best[kMergeColumns];
+    int32_t who[kMergeColumns];  // the number of the segment that holds it; -1 before the first one
+};
+
 template <MergeMode mode, typename T, typename F>
-SARCORE_HD void extreme_slope(const MergeTerm<const T, F>* terms, const T* upstream, int count, int n,
-                              T* const* gradient) {
-    F best[kMergeBlock];
-    int32_t who[kMergeBlock];
-    std::fill_n(who, n, 0);
-    for (int i = 0; i < n; ++i) best[i] = merge_value(terms[0].patch[i]);
-    for (int k = 1; k < count; ++k)
-        for (int i = 0; i < n; ++i) {
-            const F value = merge_value(terms[k].patch[i]);
-            const bool replaces = merge_replaces<mode>(value, best[i]);
-            best[i] = replaces ? value : best[i];
-            who[i] = replaces ? k : who[i];
-        }
-    for (int k = 0; k < count; ++k) {
-        T* __restrict__ out = gradient[k];
-        for (int i = 0; i < n; ++i) out[i] = who[i] == k ? upstream[i] : T{};
+SARCORE_HD void best_loop(const MergeSegment<const T, F>& segment, int number, BestRow<F>& row) {
+    F* __restrict__ best = row.best + segment.place;
+    int32_t* __restrict__ who = row.who + segment.place;
+    for (int i = 0; i < segment.n; ++i) {
+        const F value = merge_value(segment.patch[i]);
+        const bool replaces = (who[i] < 0) | merge_replaces<mode>(value, best[i]);
+        best[i] = replaces ? value : best[i];
+        who[i] = replaces ? number : who[i];
     }
+}
+
+template <typename T, typename F>
+SARCORE_HD void give_loop(const MergeSegment<T, F>& segment, int number, const BestRow<F>& row, const T* gradient) {
+    const int32_t* const who = row.who + segment.place;
+    const T* const upstream = gradient + segment.place;
+    T* __restrict__ out = segment.patch;
+    for (int i = 0; i < segment.n; ++i) out[i] = who[i] == number ? upstream[i] : T{};
 }
 
 }  // namespace
 
-#define SARCORE_DEFINE(T)                                                                                              \
-    SARCORE_MULTIVERSION static void mean_slope_block(const compute_t<T>* weight, compute_t<T> weight_y,               \
-                                                      const compute_t<T>* total, compute_t<T> total_y,                 \
-                                                      const T* upstream, int n, T* out) {                              \
-        mean_slope(weight, weight_y, total, total_y, upstream, n, out);                                                \
-    }                                                                                                                  \
-    SARCORE_MULTIVERSION static void max_slope_block(const MergeTerm<const T, compute_t<T>>* terms, const T* upstream, \
-                                                     int count, int n, T* const* gradient) {                           \
-        extreme_slope<MergeMode::max>(terms, upstream, count, n, gradient);                                            \
-    }                                                                                                                  \
-    SARCORE_MULTIVERSION static void min_slope_block(const MergeTerm<const T, compute_t<T>>* terms, const T* upstream, \
-                                                     int count, int n, T* const* gradient) {                           \
-        extreme_slope<MergeMode::min>(terms, upstream, count, n, gradient);                                            \
+#define SARCORE_DEFINE(T)                                                                                             \
+    SARCORE_MULTIVERSION static void mean_segment(const MergeSegment<T, compute_t<T>>& segment,                       \
+                                                  const compute_t<T>* totals, compute_t<T> total_y,                   \
+                                                  const T* gradient) {                                                \
+        mean_loop(segment, totals, total_y, gradient);                                                                \
+    }                                                                                                                 \
+    SARCORE_MULTIVERSION static void best_segment(const MergeSegment<const T, compute_t<T>>& segment, MergeMode mode, \
+                                                  int number, BestRow<compute_t<T>>& row) {                           \
+        mode == MergeMode::max ? best_loop<MergeMode::max>(segment, number, row)                                      \
+                               : best_loop<MergeMode::min>(segment, number, row);                                     \
+    }                                                                                                                 \
+    SARCORE_MULTIVERSION static void give_segment(const MergeSegment<T, compute_t<T>>& segment, int number,           \
+                                                  const BestRow<compute_t<T>>& row, const T* gradient) {              \
+        give_loop(segment, number, row, gradient);                                                                    \
     }
 SARCORE_FOR_MERGE_FLOATING(SARCORE_DEFINE)
 #undef SARCORE_DEFINE
 
-// ------ driver
+// ------ drivers
 
 namespace {
 
@@ -82,40 +91,33 @@ void clear_outside(const MergeLayout& layout, int threads, T* out) {
     });
 }
 
-// Calls body(row, at, terms, upstream, n) for every stretch of at most kMergeBlock columns; the terms are places of
-// `out`. What one patch alone covers gets the gradient as it is.
-template <typename T, typename F, typename Body>
-void for_stretches(const T* gradient, const MergeWindow<F>& window, const MergeLayout& layout, int threads, T* out,
-                   const Body& body) {
-    const int64_t rows = layout.row_end - layout.row_begin;
-    clear_outside(layout, threads, out);
-    for_merge_runs(out, window, layout, threads, [&](int64_t channel, int64_t row, const MergeRun& run, auto& terms) {
-        const T* const upstream = gradient + (channel * rows + row - layout.row_begin) * layout.x.length;
-        for (int64_t at = run.begin; at < run.end; at += kMergeBlock) {
-            const auto n = static_cast<int>(std::min<int64_t>(kMergeBlock, run.end - at));
-            if (terms.size() == 1)
-                memcpy(static_cast<void*>(terms[0].patch), upstream + at, static_cast<size_t>(n) * sizeof(T));
-            else
-                body(row, at, terms, upstream + at, n);
-            for (auto& term : terms) {
-                term.patch += n;
-                term.weight += n;
-            }
-        }
+template <typename T, typename F>
+void mean_backward(const T* gradient, const MergeWindow<F>& window, const MergeLayout& layout, int threads, T* out) {
+    const MergeTotals<F> totals(layout, window);
+    for_merge_stretches(layout, threads, [&](const MergeStretch& stretch) {
+        F buffer[kMergeColumns];
+        const F* const along = totals.of_columns(stretch, buffer);
+        for_merge_segments(out, window, layout, stretch, [&](const auto& segment) {
+            mean_segment(segment, along, totals.of_row(stretch), gradient + stretch.of_output(layout));
+        });
     });
 }
 
 template <typename T, typename F>
-void mean_backward(const T* gradient, const MergeWindow<F>& window, const MergeLayout& layout, int threads, T* out) {
-    const MergeTotals<F> totals(layout, window);
-    for_stretches(gradient, window, layout, threads, out,
-                  [&](int64_t row, int64_t at, const auto& terms, const T* upstream, int n) {
-                      F buffer[kMergeBlock];
-                      const F* const total = totals.of_columns(terms, at, n, buffer);
-                      for (const auto& term : terms)
-                          mean_slope_block(term.weight, term.weight_y, total, totals.of_row(row), upstream, n,
-                                           term.patch);
-                  });
+void extreme_backward(const T* gradient, const T* patches, const MergeWindow<F>& window, const MergeLayout& layout,
+                      int threads, T* out) {
+    for_merge_stretches(layout, threads, [&](const MergeStretch& stretch) {
+        BestRow<F> row;
+        std::fill_n(row.best, stretch.size(), F(0));
+        std::fill_n(row.who, stretch.size(), -1);
+        int number = 0;
+        for_merge_segments(patches, window, layout, stretch,
+                           [&](const auto& segment) { best_segment(segment, layout.mode, number++, row); });
+        number = 0;
+        for_merge_segments(out, window, layout, stretch, [&](const auto& segment) {
+            give_segment(segment, number++, row, gradient + stretch.of_output(layout));
+        });
+    });
 }
 
 }  // namespace
@@ -123,23 +125,10 @@ void mean_backward(const T* gradient, const MergeWindow<F>& window, const MergeL
 template <typename T>
 void merge_patches_backward_cpu(const T* gradient, const T* patches, const MergeWindow<compute_t<T>>& window,
                                 const MergeLayout& layout, int threads, T* out) {
-    using F = compute_t<T>;
+    clear_outside(layout, threads, out);
     if (layout.mode == MergeMode::mean) return mean_backward(gradient, window, layout, threads, out);
-    for_stretches(gradient, window, layout, threads, out,
-                  [&](int64_t, int64_t, const auto& terms, const T* upstream, int n) {
-                      std::vector<MergeTerm<const T, F>> values;
-                      std::vector<T*> places;
-                      for (const auto& term : terms) {
-                          values.push_back({patches + (term.patch - out), term.weight, term.weight_y});
-                          places.push_back(term.patch);
-                      }
-                      const auto count = static_cast<int>(terms.size());
-                      if (layout.mode == MergeMode::max)
-                          return max_slope_block(values.data(), upstream, count, n, places.data());
-                      if (layout.mode == MergeMode::min)
-                          return min_slope_block(values.data(), upstream, count, n, places.data());
-                      merge_median_backward(values.data(), upstream, count, n, places.data());
-                  });
+    if (layout.mode == MergeMode::median) return merge_median_backward_cpu(gradient, patches, layout, threads, out);
+    extreme_backward(gradient, patches, window, layout, threads, out);
 }
 
 #define SARCORE_INSTANCE(T)                                                                           \

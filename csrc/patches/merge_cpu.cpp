@@ -1,11 +1,9 @@
-// merge_patches on the CPU: mean, max and min. Floor: every patch is read once and every pixel written once.
+// merge_patches on the CPU. Floor: every patch is read once and every pixel written once.
 //
-// A run of columns with its covering patches (merge_runs.h) is one vector loop: 1, 2 and 4 patches with everything in
-// registers, any other number patch by patch over sums that stay in the first-level cache.
-#include <cstring>
-
+// The sums (or the best values) of a stretch of a row stay in the first-level cache while the patches that cover it are
+// added one by one, each with one vector loop as long as the patch is wide; then the stretch is finished and written.
 #include "patches/merge_median.h"
-#include "patches/merge_runs.h"
+#include "patches/merge_walk.h"
 
 namespace sarcore {
 
@@ -13,76 +11,66 @@ namespace sarcore {
 
 namespace {
 
-template <int count, typename T, typename F>
-SARCORE_HD void mean_of(const MergeTerm<const T, F>* terms, int n, const F* total, F total_y, T* __restrict__ out) {
-    const T* patch[count];
-    const F* weight[count];
-    F weight_y[count];
-    for (int k = 0; k < count; ++k) {
-        patch[k] = terms[k].patch;
-        weight[k] = terms[k].weight;
-        weight_y[k] = terms[k].weight_y;
-    }
-#pragma GCC ivdep
-    for (int i = 0; i < n; ++i) {
-        MergeMean<F> mean;
-#pragma GCC unroll 4
-        for (int k = 0; k < count; ++k) mean.add(merge_value(patch[k][i]), weight_y[k] * weight[k][i]);
-        out[i] = merge_stored<T>(mean.over(total_y * total[i]));
+template <typename F>
+struct MeanRow {
+    F sum[kMergeColumns], low[kMergeColumns], high[kMergeColumns];
+};
+
+template <bool positive, typename T, typename F>
+SARCORE_HD void add_loop(const MergeSegment<const T, F>& segment, MeanRow<F>& row) {
+    F* __restrict__ sum = row.sum + segment.place;
+    F* __restrict__ low = row.low + segment.place;
+    F* __restrict__ high = row.high + segment.place;
+    for (int i = 0; i < segment.n; ++i) {
+        MergeMean<F> mean{sum[i], low[i], high[i]};
+        const F value = merge_value(segment.patch[i]), weight = segment.weight_y * segment.weight[i];
+        if constexpr (positive)
+            mean.add_positive(value, weight);
+        else
+            mean.add(value, weight);
+        sum[i] = mean.sum;
+        low[i] = mean.low;
+        high[i] = mean.high;
     }
 }
 
 template <typename T, typename F>
-SARCORE_HD void mean_of_many(const MergeTerm<const T, F>* terms, int count, int n, const F* total, F total_y,
-                             T* __restrict__ out) {
-    constexpr MergeMean<F> none;
-    F sum[kMergeBlock], low[kMergeBlock], high[kMergeBlock];
-    std::fill_n(sum, n, none.sum);
-    std::fill_n(low, n, none.low);
-    std::fill_n(high, n, none.high);
-    for (int k = 0; k < count; ++k) {
-        const MergeTerm<const T, F>& term = terms[k];
-        for (int i = 0; i < n; ++i) {
-            MergeMean<F> mean{sum[i], low[i], high[i]};
-            mean.add(merge_value(term.patch[i]), term.weight_y * term.weight[i]);
-            sum[i] = mean.sum;
-            low[i] = mean.low;
-            high[i] = mean.high;
-        }
-    }
+SARCORE_HD void finish_loop(const MeanRow<F>& row, const F* total, F total_y, int n, T* __restrict__ out) {
     for (int i = 0; i < n; ++i)
-        out[i] = merge_stored<T>(MergeMean<F>{sum[i], low[i], high[i]}.over(total_y * total[i]));
+        out[i] = merge_stored<T>(MergeMean<F>{row.sum[i], row.low[i], row.high[i]}.over(total_y * total[i]));
 }
 
 template <MergeMode mode, typename T, typename F>
-SARCORE_HD void extreme_of(const MergeTerm<const T, F>* terms, int count, int n, T* __restrict__ out) {
-    F best[kMergeBlock];
-    for (int i = 0; i < n; ++i) best[i] = merge_value(terms[0].patch[i]);
-    for (int k = 1; k < count; ++k)
-        for (int i = 0; i < n; ++i) {
-            const F value = merge_value(terms[k].patch[i]);
-            best[i] = merge_replaces<mode>(value, best[i]) ? value : best[i];
-        }
-    for (int i = 0; i < n; ++i) out[i] = merge_stored<T>(best[i]);
+SARCORE_HD void extreme_loop(const MergeSegment<const T, F>& segment, F* row) {
+    F* __restrict__ best = row + segment.place;
+    for (int i = 0; i < segment.n; ++i) {
+        const F value = merge_value(segment.patch[i]);
+        best[i] = merge_replaces<mode>(value, best[i]) ? value : best[i];
+    }
+}
+
+template <typename T, typename F>
+SARCORE_HD void store_loop(const F* row, int n, T* __restrict__ out) {
+    for (int i = 0; i < n; ++i) out[i] = merge_stored<T>(row[i]);
 }
 
 }  // namespace
 
-#define SARCORE_DEFINE(T)                                                                                        \
-    SARCORE_MULTIVERSION static void mean_block(const MergeTerm<const T, compute_t<T>>* terms, int count, int n, \
-                                                const compute_t<T>* total, compute_t<T> total_y, T* out) {       \
-        if (count == 2) return mean_of<2>(terms, n, total, total_y, out);                                        \
-        if (count == 4) return mean_of<4>(terms, n, total, total_y, out);                                        \
-        mean_of_many(terms, count, n, total, total_y, out);                                                      \
-    }                                                                                                            \
-    SARCORE_MULTIVERSION static void max_block(const MergeTerm<const T, compute_t<T>>* terms, int count, int n,  \
-                                               T* out) {                                                         \
-        extreme_of<MergeMode::max>(terms, count, n, out);                                                        \
-    }                                                                                                            \
-    SARCORE_MULTIVERSION static void min_block(const MergeTerm<const T, compute_t<T>>* terms, int count, int n,  \
-                                               T* out) {                                                         \
-        extreme_of<MergeMode::min>(terms, count, n, out);                                                        \
-    }
+#define SARCORE_DEFINE(T)                                                                                             \
+    SARCORE_MULTIVERSION static void add_segment(const MergeSegment<const T, compute_t<T>>& segment, bool positive,   \
+                                                 MeanRow<compute_t<T>>& row) {                                        \
+        positive ? add_loop<true>(segment, row) : add_loop<false>(segment, row);                                      \
+    }                                                                                                                 \
+    SARCORE_MULTIVERSION static void finish(const MeanRow<compute_t<T>>& row, const compute_t<T>* total,              \
+                                            compute_t<T> total_y, int n, T* out) {                                    \
+        finish_loop(row, total, total_y, n, out);                                                                     \
+    }                                                                                                                 \
+    SARCORE_MULTIVERSION static void best_segment(const MergeSegment<const T, compute_t<T>>& segment, MergeMode mode, \
+                                                  compute_t<T>* row) {                                                \
+        mode == MergeMode::max ? extreme_loop<MergeMode::max>(segment, row)                                           \
+                               : extreme_loop<MergeMode::min>(segment, row);                                          \
+    }                                                                                                                 \
+    SARCORE_MULTIVERSION static void store(const compute_t<T>* row, int n, T* out) { store_loop(row, n, out); }
 SARCORE_FOR_MERGE_INPUTS(SARCORE_DEFINE)
 #undef SARCORE_DEFINE
 
@@ -90,37 +78,42 @@ SARCORE_FOR_MERGE_INPUTS(SARCORE_DEFINE)
 
 namespace {
 
-// Calls body(terms, n, out) for every stretch of at most kMergeBlock columns. What one patch alone covers is copied.
-template <typename T, typename F, typename Body>
-void for_stretches(const T* patches, const MergeWindow<F>& window, const MergeLayout& layout, int threads, T* out,
-                   const Body& body) {
-    const int64_t rows = layout.row_end - layout.row_begin;
-    for_merge_runs(patches, window, layout, threads,
-                   [&](int64_t channel, int64_t row, const MergeRun& run, auto& terms) {
-                       T* const result = out + (channel * rows + row - layout.row_begin) * layout.x.length;
-                       for (int64_t at = run.begin; at < run.end; at += kMergeBlock) {
-                           const auto n = static_cast<int>(std::min<int64_t>(kMergeBlock, run.end - at));
-                           if (terms.size() == 1)
-                               memcpy(result + at, terms[0].patch, static_cast<size_t>(n) * sizeof(T));
-                           else
-                               body(row, at, terms, n, result + at);
-                           for (auto& term : terms) {
-                               term.patch += n;
-                               term.weight += n;
-                           }
-                       }
-                   });
+// No product of two weights is 0: the loops need not ask.
+template <typename F>
+bool positive(const MergeLayout& layout, const MergeWindow<F>& window) {
+    const auto least = [](const F* w, int64_t n) { return *std::min_element(w, w + n); };
+    if (window.grid) return least(window.grid, layout.patch_size()) > F(0);
+    return least(window.y, layout.y.size) * least(window.x, layout.x.size) > F(0);
 }
 
 template <typename T, typename F>
 void mean_cpu(const T* patches, const MergeWindow<F>& window, const MergeLayout& layout, int threads, T* out) {
     const MergeTotals<F> totals(layout, window);
-    for_stretches(patches, window, layout, threads, out,
-                  [&](int64_t row, int64_t at, const auto& terms, int n, T* result) {
-                      F buffer[kMergeBlock];
-                      const F* const total = totals.of_columns(terms, at, n, buffer);
-                      mean_block(terms.data(), static_cast<int>(terms.size()), n, total, totals.of_row(row), result);
-                  });
+    const bool counts = positive(layout, window);
+    for_merge_stretches(layout, threads, [&](const MergeStretch& stretch) {
+        constexpr MergeMean<F> none;
+        MeanRow<F> row;
+        const int n = stretch.size();
+        std::fill_n(row.sum, n, none.sum);
+        std::fill_n(row.low, n, none.low);
+        std::fill_n(row.high, n, none.high);
+        for_merge_segments(patches, window, layout, stretch,
+                           [&](const auto& segment) { add_segment(segment, counts, row); });
+        F buffer[kMergeColumns];
+        finish(row, totals.of_columns(stretch, buffer), totals.of_row(stretch), n, out + stretch.of_output(layout));
+    });
+}
+
+template <typename T, typename F>
+void extreme_cpu(const T* patches, const MergeWindow<F>& window, const MergeLayout& layout, int threads, T* out) {
+    const F infinity = static_cast<F>(__builtin_huge_val());
+    for_merge_stretches(layout, threads, [&](const MergeStretch& stretch) {
+        F best[kMergeColumns];
+        std::fill_n(best, stretch.size(), layout.mode == MergeMode::max ? -infinity : infinity);
+        for_merge_segments(patches, window, layout, stretch,
+                           [&](const auto& segment) { best_segment(segment, layout.mode, best); });
+        store(best, stretch.size(), out + stretch.of_output(layout));
+    });
 }
 
 }  // namespace
@@ -129,12 +122,8 @@ template <typename T>
 void merge_patches_cpu(const T* patches, const MergeWindow<compute_t<T>>& window, const MergeLayout& layout,
                        int threads, T* out) {
     if (layout.mode == MergeMode::mean) return mean_cpu(patches, window, layout, threads, out);
-    for_stretches(patches, window, layout, threads, out, [&](int64_t, int64_t, const auto& terms, int n, T* result) {
-        const auto count = static_cast<int>(terms.size());
-        if (layout.mode == MergeMode::max) return max_block(terms.data(), count, n, result);
-        if (layout.mode == MergeMode::min) return min_block(terms.data(), count, n, result);
-        merge_median(terms.data(), count, n, result);
-    });
+    if (layout.mode == MergeMode::median) return merge_median_cpu(patches, layout, threads, out);
+    extreme_cpu(patches, window, layout, threads, out);
 }
 
 #define SARCORE_INSTANCE(T) \

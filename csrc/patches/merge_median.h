@@ -1,17 +1,14 @@
-// The median over the patches that cover a stretch of columns, on the CPU; in a file of its own because the backward
-// pass asks for the same order.
+// The median on the CPU, in a file of its own because it is found in another way than sums.
 #pragma once
 
-#include "patches/merge_runs.h"
+#include "patches/merge.h"
 
 namespace sarcore {
 
-// n <= kMergeBlock columns.
-template <typename T, typename F>
-void merge_median(const MergeTerm<const T, F>* terms, int count, int n, T* out);
-
-// The gradient of every patch, where `upstream` is that of the median.
-template <typename T, typename F>
-void merge_median_backward(const MergeTerm<const T, F>* terms, const T* upstream, int count, int n, T* const* gradient);
+template <typename T>
+void merge_median_cpu(const T* patches, const MergeLayout& layout, int threads, T* out);
+// Writes what the rows asked for make of `out`.
+template <typename T>
+void merge_median_backward_cpu(const T* gradient, const T* patches, const MergeLayout& layout, int threads, T* out);
 
 }  // namespace sarcore

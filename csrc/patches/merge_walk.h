@@ -1,0 +1,104 @@
+// How the CPU walks over a merge: bands of rows times blocks of columns, row by row, and in a row patch by patch.
+//
+// A block is narrow enough for the sums of its row to stay in the first-level cache, and touches so few patches, whose
+// rows follow each other in memory, that the prefetcher keeps up with all of them.
+#pragma once
+
+#include <vector>
+
+#include "common/parallel.h"
+#include "patches/merge.h"
+
+namespace sarcore {
+
+inline constexpr int kMergeColumns = 1024;  // of a block
+
+// Columns begin .. end - 1 of a row of a channel.
+struct MergeStretch {
+    int64_t channel, row, begin, end;
+    int size() const { return static_cast<int>(end - begin); }
+    int64_t of_output(const MergeLayout& layout) const {
+        const int64_t rows = layout.row_end - layout.row_begin;
+        return (channel * rows + row - layout.row_begin) * layout.x.length + begin;
+    }
+};
+
+// Calls body(stretch) for all rows asked for.
+template <typename Body>
+void for_merge_stretches(const MergeLayout& layout, int threads, const Body& body) {
+    constexpr int64_t kRows = 64;
+    const int64_t rows = layout.row_end - layout.row_begin, bands = (rows + kRows - 1) / kRows;
+    const int64_t blocks = (layout.x.length + kMergeColumns - 1) / kMergeColumns;
+    const bool small = rows * layout.x.length * layout.channels < 32768;  // done before a second thread has woken up
+    parallel_for(layout.channels * bands * blocks, small ? 1 : threads, [&](int64_t task) {
+        const int64_t begin = task % blocks * kMergeColumns, band = task / blocks % bands;
+        const int64_t first = layout.row_begin + band * kRows, last = std::min(first + kRows, layout.row_end);
+        for (int64_t row = first; row < last; ++row)
+            body(MergeStretch{task / blocks / bands, row, begin, std::min(begin + kMergeColumns, layout.x.length)});
+    });
+}
+
+// What one patch gives to a stretch: n of its elements from `place` of the stretch on, with their weights.
+template <typename T, typename F>
+struct MergeSegment {
+    T* patch;
+    const F* weight;
+    F weight_y;
+    int place, n;
+};
+
+// Calls body(segment) for every patch that covers a part of the stretch, in the order of the grid.
+template <typename F, typename T, typename Body>
+void for_merge_segments(T* patches, const MergeWindow<F>& window, const MergeLayout& layout,
+                        const MergeStretch& stretch, const Body& body) {
+    const int64_t next_patch = layout.channels * layout.patch_size(), w = layout.x.size;
+    const int64_t first_x = layout.x.first(stretch.begin), last_x = layout.x.last(stretch.end - 1);
+    const int64_t last_y = layout.y.last(stretch.row);
+    for (int64_t ky = layout.y.first(stretch.row); ky <= last_y; ++ky) {
+        const int64_t j = stretch.row - ky * layout.y.stride;
+        T* const patch_row = patches + layout.patch_row(ky, stretch.channel) + j * w;
+        const F* const weights = window.grid ? window.grid + j * w : window.x;
+        const F weight_y = window.grid ? F(1) : window.y[j];
+        for (int64_t kx = first_x; kx <= last_x; ++kx) {
+            const int64_t left = kx * layout.x.stride;
+            const int64_t begin = std::max(stretch.begin, left), end = std::min(stretch.end, left + w);
+            body(MergeSegment<T, F>{patch_row + kx * next_patch + begin - left, weights + begin - left, weight_y,
+                                    static_cast<int>(begin - stretch.begin), static_cast<int>(end - begin)});
+        }
+    }
+}
+
+// The sums of the weights that cover each pixel: the product of two 1-D sums, or the sum of a 2-D window.
+template <typename F>
+class MergeTotals {
+  public:
+    MergeTotals(const MergeLayout& layout, const MergeWindow<F>& window) : layout_(layout), window_(window) {
+        if (window.grid) return;
+        x_ = along(layout.x, window.x);
+        y_ = along(layout.y, window.y);
+    }
+    // One for all columns of a row, which those of the columns are multiplied with.
+    F of_row(const MergeStretch& stretch) const { return window_.grid ? F(1) : y_[static_cast<size_t>(stretch.row)]; }
+    const F* of_columns(const MergeStretch& stretch, F* buffer) const {
+        if (!window_.grid) return x_.data() + stretch.begin;
+        std::fill_n(buffer, stretch.size(), F(0));
+        for_merge_segments(static_cast<const F*>(nullptr), window_, layout_, stretch, [&](const auto& segment) {
+            for (int i = 0; i < segment.n; ++i) buffer[segment.place + i] += segment.weight[i];
+        });
+        return buffer;
+    }
+
+  private:
+    static std::vector<F> along(const MergeAxis& axis, const F* window) {
+        std::vector<F> totals(static_cast<size_t>(axis.length));
+        for (int64_t at = 0; at < axis.length; ++at)
+            for (int64_t k = axis.first(at), last = axis.last(at); k <= last; ++k)
+                totals[static_cast<size_t>(at)] += window[at - k * axis.stride];
+        return totals;
+    }
+    const MergeLayout& layout_;
+    const MergeWindow<F>& window_;
+    std::vector<F> x_, y_;
+};
+
+}  // namespace sarcore
