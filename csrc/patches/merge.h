@@ -35,6 +35,8 @@ struct MergeLayout {
     MergeMode mode;
 
     SARCORE_HD int64_t patch_size() const { return y.size * x.size; }
+    SARCORE_HD int64_t patches() const { return held * x.count * channels * patch_size(); }  // elements
+    SARCORE_HD int64_t results() const { return channels * (row_end - row_begin) * x.length; }
     // Of channel c of the first patch in patch row k_y; the next patch is channels * patch_size() further.
     SARCORE_HD int64_t patch_row(int64_t k_y, int64_t c) const {
         return ((k_y - first_patch_row) % held * x.count * channels + c) * patch_size();
@@ -70,22 +72,24 @@ SARCORE_HD T merge_stored(compute_t<T> v) {
 
 // ------ mean
 
+// Patches are taken in pairs, one below the other: sum += w_x (w_y p + w_y' p'), with a 2-D window sum += w p + w' p'.
 template <typename F>
 struct MergeMean {
     F sum = -F(0);  // the zero that leaves -0 what it is
     F low = static_cast<F>(__builtin_huge_val()), high = -static_cast<F>(__builtin_huge_val());
+    F pair = -F(0);
 
-    // What the one below gives for a weight above 0.
-    SARCORE_HD void add_positive(F value, F weight) {
-        sum = sum + weight * value;
-        low = value < low ? value : low;
-        high = value > high ? value : high;
+    // `positive`: no weight is 0, so that it need not be asked.
+    template <bool positive>
+    SARCORE_HD void take(F value, F weight, F weight_x) {
+        const bool counts = positive || ((weight > F(0)) & (weight_x > F(0)));
+        pair = pair + (counts ? weight * value : -F(0));
+        low = counts & (value < low) ? value : low;
+        high = counts & (value > high) ? value : high;
     }
-    SARCORE_HD void add(F value, F weight) {
-        const bool counts = weight > F(0);
-        sum = sum + (counts ? weight * value : -F(0));
-        low = (counts & (value < low)) ? value : low;
-        high = (counts & (value > high)) ? value : high;
+    SARCORE_HD void add(F weight_x) {
+        sum = sum + weight_x * pair;
+        pair = -F(0);
     }
     SARCORE_HD F over(F total) const {
         F mean = sum / total;

@@ -13,13 +13,13 @@ namespace sarcore {
 namespace {
 
 template <typename T, typename F>
-SARCORE_HD void mean_loop(const MergeSegment<T, F>& segment, const F* totals, F total_y, const T* gradient) {
+SARCORE_HD void mean_loop(const MergeSegment<T, F>& segment, const F* totals, F total_y, const T* gradient,
+                          T* __restrict__ out) {
     const F* const total = totals + segment.place;
     const T* const upstream = gradient + segment.place;
-    T* __restrict__ out = segment.patch;
     for (int i = 0; i < segment.n; ++i)
         out[i] = merge_stored<T>(
-            merge_slope(segment.weight_y * segment.weight[i], total_y * total[i], merge_value(upstream[i])));
+            merge_slope(segment.weight_y[0] * segment.weight[0][i], total_y * total[i], merge_value(upstream[i])));
 }
 
 template <typename F>
@@ -33,7 +33,7 @@ SARCORE_HD void best_loop(const MergeSegment<const T, F>& segment, int number, B
     F* __restrict__ best = row.best + segment.place;
     int32_t* __restrict__ who = row.who + segment.place;
     for (int i = 0; i < segment.n; ++i) {
-        const F value = merge_value(segment.patch[i]);
+        const F value = merge_value(segment.patch[0][i]);
         const bool replaces = (who[i] < 0) | merge_replaces<mode>(value, best[i]);
         best[i] = replaces ? value : best[i];
         who[i] = replaces ? number : who[i];
@@ -41,29 +41,29 @@ SARCORE_HD void best_loop(const MergeSegment<const T, F>& segment, int number, B
 }
 
 template <typename T, typename F>
-SARCORE_HD void give_loop(const MergeSegment<T, F>& segment, int number, const BestRow<F>& row, const T* gradient) {
+SARCORE_HD void give_loop(const MergeSegment<T, F>& segment, int number, const BestRow<F>& row, const T* gradient,
+                          T* __restrict__ out) {
     const int32_t* const who = row.who + segment.place;
     const T* const upstream = gradient + segment.place;
-    T* __restrict__ out = segment.patch;
     for (int i = 0; i < segment.n; ++i) out[i] = who[i] == number ? upstream[i] : T{};
 }
 
 }  // namespace
 
-#define SARCORE_DEFINE(T)                                                                                             \
-    SARCORE_MULTIVERSION static void mean_segment(const MergeSegment<T, compute_t<T>>& segment,                       \
-                                                  const compute_t<T>* totals, compute_t<T> total_y,                   \
-                                                  const T* gradient) {                                                \
-        mean_loop(segment, totals, total_y, gradient);                                                                \
-    }                                                                                                                 \
-    SARCORE_MULTIVERSION static void best_segment(const MergeSegment<const T, compute_t<T>>& segment, MergeMode mode, \
-                                                  int number, BestRow<compute_t<T>>& row) {                           \
-        mode == MergeMode::max ? best_loop<MergeMode::max>(segment, number, row)                                      \
-                               : best_loop<MergeMode::min>(segment, number, row);                                     \
-    }                                                                                                                 \
-    SARCORE_MULTIVERSION static void give_segment(const MergeSegment<T, compute_t<T>>& segment, int number,           \
-                                                  const BestRow<compute_t<T>>& row, const T* gradient) {              \
-        give_loop(segment, number, row, gradient);                                                                    \
+#define SARCORE_DEFINE(T)                                                                                              \
+    SARCORE_MULTIVERSION static void mean_segment(const MergeSegment<T, compute_t<T>>& segment,                        \
+                                                  const compute_t<T>* totals, compute_t<T> total_y, const T* gradient, \
+                                                  T* out) {                                                            \
+        mean_loop(segment, totals, total_y, gradient, out);                                                            \
+    }                                                                                                                  \
+    SARCORE_MULTIVERSION static void best_segment(const MergeSegment<const T, compute_t<T>>& segment, MergeMode mode,  \
+                                                  int number, BestRow<compute_t<T>>& row) {                            \
+        mode == MergeMode::max ? best_loop<MergeMode::max>(segment, number, row)                                       \
+                               : best_loop<MergeMode::min>(segment, number, row);                                      \
+    }                                                                                                                  \
+    SARCORE_MULTIVERSION static void give_segment(const MergeSegment<T, compute_t<T>>& segment, int number,            \
+                                                  const BestRow<compute_t<T>>& row, const T* gradient, T* out) {       \
+        give_loop(segment, number, row, gradient, out);                                                                \
     }
 SARCORE_FOR_MERGE_FLOATING(SARCORE_DEFINE)
 #undef SARCORE_DEFINE
@@ -94,11 +94,14 @@ void clear_outside(const MergeLayout& layout, int threads, T* out) {
 template <typename T, typename F>
 void mean_backward(const T* gradient, const MergeWindow<F>& window, const MergeLayout& layout, int threads, T* out) {
     const MergeTotals<F> totals(layout, window);
+    const MergeWriter<T> writer(layout.patches());
     for_merge_stretches(layout, threads, [&](const MergeStretch& stretch) {
         F buffer[kMergeColumns];
         const F* const along = totals.of_columns(stretch, buffer);
-        for_merge_segments(out, window, layout, stretch, [&](const auto& segment) {
-            mean_segment(segment, along, totals.of_row(stretch), gradient + stretch.of_output(layout));
+        for_merge_segments(out, window, layout, stretch, 1, [&](const auto& segment) {
+            writer.write(segment.patch[0], segment.n, [&](T* to) {
+                mean_segment(segment, along, totals.of_row(stretch), gradient + stretch.of_result(layout), to);
+            });
         });
     });
 }
@@ -106,16 +109,19 @@ void mean_backward(const T* gradient, const MergeWindow<F>& window, const MergeL
 template <typename T, typename F>
 void extreme_backward(const T* gradient, const T* patches, const MergeWindow<F>& window, const MergeLayout& layout,
                       int threads, T* out) {
+    const MergeWriter<T> writer(layout.patches());
     for_merge_stretches(layout, threads, [&](const MergeStretch& stretch) {
         BestRow<F> row;
         std::fill_n(row.best, stretch.size(), F(0));
         std::fill_n(row.who, stretch.size(), -1);
         int number = 0;
-        for_merge_segments(patches, window, layout, stretch,
+        for_merge_segments(patches, window, layout, stretch, 1,
                            [&](const auto& segment) { best_segment(segment, layout.mode, number++, row); });
         number = 0;
-        for_merge_segments(out, window, layout, stretch, [&](const auto& segment) {
-            give_segment(segment, number++, row, gradient + stretch.of_output(layout));
+        for_merge_segments(out, window, layout, stretch, 1, [&](const auto& segment) {
+            writer.write(segment.patch[0], segment.n,
+                         [&](T* to) { give_segment(segment, number, row, gradient + stretch.of_result(layout), to); });
+            ++number;
         });
     });
 }

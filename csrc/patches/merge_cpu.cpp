@@ -13,38 +13,51 @@ namespace {
 
 template <typename F>
 struct MeanRow {
-    F sum[kMergeColumns], low[kMergeColumns], high[kMergeColumns];
+    // The padding keeps the three from meeting at the same addresses modulo 4096, which loads and stores would confuse.
+    alignas(64) F sum[kMergeColumns + 32], low[kMergeColumns + 32], high[kMergeColumns + 32];
 };
 
-template <bool positive, typename T, typename F>
+template <int count, bool positive, bool grid, typename T, typename F>
 SARCORE_HD void add_loop(const MergeSegment<const T, F>& segment, MeanRow<F>& row) {
     F* __restrict__ sum = row.sum + segment.place;
     F* __restrict__ low = row.low + segment.place;
     F* __restrict__ high = row.high + segment.place;
+    const T* const patch[2] = {segment.patch[0], segment.patch[1]};
+    const F* const weight[2] = {segment.weight[0], segment.weight[1]};
+    const F weight_y[2] = {segment.weight_y[0], segment.weight_y[1]};
     for (int i = 0; i < segment.n; ++i) {
-        MergeMean<F> mean{sum[i], low[i], high[i]};
-        const F value = merge_value(segment.patch[i]), weight = segment.weight_y * segment.weight[i];
-        if constexpr (positive)
-            mean.add_positive(value, weight);
-        else
-            mean.add(value, weight);
+        MergeMean<F> mean;
+        mean.sum = sum[i];
+        mean.low = low[i];
+        mean.high = high[i];
+        const F weight_x = grid ? F(1) : weight[0][i];
+        mean.template take<positive>(merge_value(patch[0][i]), grid ? weight[0][i] : weight_y[0], weight_x);
+        if constexpr (count == 2)
+            mean.template take<positive>(merge_value(patch[1][i]), grid ? weight[1][i] : weight_y[1], weight_x);
+        mean.add(weight_x);
         sum[i] = mean.sum;
         low[i] = mean.low;
         high[i] = mean.high;
     }
 }
 
+template <int count, typename T, typename F>
+SARCORE_HD void add_any(const MergeSegment<const T, F>& segment, bool positive, bool grid, MeanRow<F>& row) {
+    if (grid) return add_loop<count, false, true>(segment, row);
+    positive ? add_loop<count, true, false>(segment, row) : add_loop<count, false, false>(segment, row);
+}
+
 template <typename T, typename F>
 SARCORE_HD void finish_loop(const MeanRow<F>& row, const F* total, F total_y, int n, T* __restrict__ out) {
     for (int i = 0; i < n; ++i)
-        out[i] = merge_stored<T>(MergeMean<F>{row.sum[i], row.low[i], row.high[i]}.over(total_y * total[i]));
+        out[i] = merge_stored<T>(MergeMean<F>{row.sum[i], row.low[i], row.high[i], F(0)}.over(total_y * total[i]));
 }
 
 template <MergeMode mode, typename T, typename F>
 SARCORE_HD void extreme_loop(const MergeSegment<const T, F>& segment, F* row) {
     F* __restrict__ best = row + segment.place;
     for (int i = 0; i < segment.n; ++i) {
-        const F value = merge_value(segment.patch[i]);
+        const F value = merge_value(segment.patch[0][i]);
         best[i] = merge_replaces<mode>(value, best[i]) ? value : best[i];
     }
 }
@@ -58,8 +71,8 @@ SARCORE_HD void store_loop(const F* row, int n, T* __restrict__ out) {
 
 #define SARCORE_DEFINE(T)                                                                                             \
     SARCORE_MULTIVERSION static void add_segment(const MergeSegment<const T, compute_t<T>>& segment, bool positive,   \
-                                                 MeanRow<compute_t<T>>& row) {                                        \
-        positive ? add_loop<true>(segment, row) : add_loop<false>(segment, row);                                      \
+                                                 bool grid, MeanRow<compute_t<T>>& row) {                             \
+        segment.count == 2 ? add_any<2>(segment, positive, grid, row) : add_any<1>(segment, positive, grid, row);     \
     }                                                                                                                 \
     SARCORE_MULTIVERSION static void finish(const MeanRow<compute_t<T>>& row, const compute_t<T>* total,              \
                                             compute_t<T> total_y, int n, T* out) {                                    \
@@ -78,18 +91,17 @@ SARCORE_FOR_MERGE_INPUTS(SARCORE_DEFINE)
 
 namespace {
 
-// No product of two weights is 0: the loops need not ask.
 template <typename F>
 bool positive(const MergeLayout& layout, const MergeWindow<F>& window) {
-    const auto least = [](const F* w, int64_t n) { return *std::min_element(w, w + n); };
-    if (window.grid) return least(window.grid, layout.patch_size()) > F(0);
-    return least(window.y, layout.y.size) * least(window.x, layout.x.size) > F(0);
+    const auto above = [](const F* w, int64_t n) { return *std::min_element(w, w + n) > F(0); };
+    return above(window.y, layout.y.size) && above(window.x, layout.x.size);
 }
 
 template <typename T, typename F>
 void mean_cpu(const T* patches, const MergeWindow<F>& window, const MergeLayout& layout, int threads, T* out) {
     const MergeTotals<F> totals(layout, window);
-    const bool counts = positive(layout, window);
+    const MergeWriter<T> writer(layout.results());
+    const bool all_positive = positive(layout, window), grid = window.grid != nullptr;
     for_merge_stretches(layout, threads, [&](const MergeStretch& stretch) {
         constexpr MergeMean<F> none;
         MeanRow<F> row;
@@ -97,22 +109,25 @@ void mean_cpu(const T* patches, const MergeWindow<F>& window, const MergeLayout&
         std::fill_n(row.sum, n, none.sum);
         std::fill_n(row.low, n, none.low);
         std::fill_n(row.high, n, none.high);
-        for_merge_segments(patches, window, layout, stretch,
-                           [&](const auto& segment) { add_segment(segment, counts, row); });
+        for_merge_segments(patches, window, layout, stretch, 2,
+                           [&](const auto& segment) { add_segment(segment, all_positive, grid, row); });
         F buffer[kMergeColumns];
-        finish(row, totals.of_columns(stretch, buffer), totals.of_row(stretch), n, out + stretch.of_output(layout));
+        const F* const total = totals.of_columns(stretch, buffer);
+        writer.write(out + stretch.of_result(layout), n,
+                     [&](T* to) { finish(row, total, totals.of_row(stretch), n, to); });
     });
 }
 
 template <typename T, typename F>
 void extreme_cpu(const T* patches, const MergeWindow<F>& window, const MergeLayout& layout, int threads, T* out) {
+    const MergeWriter<T> writer(layout.results());
     const F infinity = static_cast<F>(__builtin_huge_val());
     for_merge_stretches(layout, threads, [&](const MergeStretch& stretch) {
-        F best[kMergeColumns];
+        alignas(64) F best[kMergeColumns];
         std::fill_n(best, stretch.size(), layout.mode == MergeMode::max ? -infinity : infinity);
-        for_merge_segments(patches, window, layout, stretch,
+        for_merge_segments(patches, window, layout, stretch, 1,
                            [&](const auto& segment) { best_segment(segment, layout.mode, best); });
-        store(best, stretch.size(), out + stretch.of_output(layout));
+        writer.write(out + stretch.of_result(layout), stretch.size(), [&](T* to) { store(best, stretch.size(), to); });
     });
 }
 

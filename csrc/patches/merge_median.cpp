@@ -194,7 +194,7 @@ template <typename T>
 void merge_median_cpu(const T* patches, const MergeLayout& layout, int threads, T* out) {
     for_runs<compute_t<T>>(layout, threads, [&](const MergeStretch& run, const auto& offsets, auto* keys) {
         const std::vector<const T*> values = places(patches, offsets);
-        median_run(values.data(), static_cast<int>(values.size()), run.size(), keys, out + run.of_output(layout));
+        median_run(values.data(), static_cast<int>(values.size()), run.size(), keys, out + run.of_result(layout));
     });
 }
 
@@ -203,7 +203,7 @@ void merge_median_backward_cpu(const T* gradient, const T* patches, const MergeL
     for_runs<compute_t<T>>(layout, threads, [&](const MergeStretch& run, const auto& offsets, auto* keys) {
         const std::vector<const T*> values = places(patches, offsets);
         const std::vector<T*> slopes = places(out, offsets);
-        slopes_run(values.data(), gradient + run.of_output(layout), static_cast<int>(values.size()), run.size(), keys,
+        slopes_run(values.data(), gradient + run.of_result(layout), static_cast<int>(values.size()), run.size(), keys,
                    slopes.data());
     });
 }

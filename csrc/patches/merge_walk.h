@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/parallel.h"
+#include "common/stream.h"
 #include "patches/merge.h"
 
 namespace sarcore {
@@ -17,7 +18,7 @@ inline constexpr int kMergeColumns = 1024;  // of a block
 struct MergeStretch {
     int64_t channel, row, begin, end;
     int size() const { return static_cast<int>(end - begin); }
-    int64_t of_output(const MergeLayout& layout) const {
+    int64_t of_result(const MergeLayout& layout) const {
         const int64_t rows = layout.row_end - layout.row_begin;
         return (channel * rows + row - layout.row_begin) * layout.x.length + begin;
     }
@@ -35,35 +36,76 @@ void for_merge_stretches(const MergeLayout& layout, int threads, const Body& bod
         const int64_t first = layout.row_begin + band * kRows, last = std::min(first + kRows, layout.row_end);
         for (int64_t row = first; row < last; ++row)
             body(MergeStretch{task / blocks / bands, row, begin, std::min(begin + kMergeColumns, layout.x.length)});
+        finish_streaming();
     });
 }
 
-// What one patch gives to a stretch: n of its elements from `place` of the stretch on, with their weights.
-template <typename T, typename F>
-struct MergeSegment {
-    T* patch;
-    const F* weight;
-    F weight_y;
-    int place, n;
+// Elements of a result: past the cache where it is large.
+template <typename T>
+class MergeWriter {
+  public:
+    explicit MergeWriter(int64_t elements) : large_(elements * static_cast<int64_t>(sizeof(T)) >= kStreamBytes) {}
+    // body(to) writes n <= kMergeColumns elements.
+    template <typename Body>
+    void write(T* out, int n, const Body& body) const {
+        if (!large_) return body(out);
+        alignas(64) T buffer[kMergeColumns];
+        body(buffer);
+        stream_bytes(out, buffer, n * static_cast<int64_t>(sizeof(T)));
+    }
+
+  private:
+    const bool large_;
 };
 
-// Calls body(segment) for every patch that covers a part of the stretch, in the order of the grid.
+// What a patch gives to a stretch, or two patches one below the other: n elements from `place` of the stretch on, with
+// their weights along x and along y (with a 2-D window: those of each element and 1).
+template <typename T, typename F>
+struct MergeSegment {
+    T* patch[2];
+    const F* weight[2];
+    F weight_y[2];
+    int count, place, n;
+};
+
+// Asks for the elements that the next rows of the scene want of a patch: a row of each of a dozen patches in turn is
+// more than the processor foresees.
+template <typename T>
+void merge_prefetch(const T* elements, int64_t n) {
+    const char* const bytes = reinterpret_cast<const char*>(elements);
+    for (int64_t at = 0; at < n * static_cast<int64_t>(sizeof(T)); at += 64) __builtin_prefetch(bytes + at, 0, 2);
+}
+
+// Calls body(segment) for every patch that covers a part of the stretch, or every two in neighbouring patch rows, in
+// the order of the grid.
 template <typename F, typename T, typename Body>
 void for_merge_segments(T* patches, const MergeWindow<F>& window, const MergeLayout& layout,
-                        const MergeStretch& stretch, const Body& body) {
+                        const MergeStretch& stretch, int together, const Body& body) {
+    constexpr int64_t kAhead = 2;  // rows
     const int64_t next_patch = layout.channels * layout.patch_size(), w = layout.x.size;
     const int64_t first_x = layout.x.first(stretch.begin), last_x = layout.x.last(stretch.end - 1);
     const int64_t last_y = layout.y.last(stretch.row);
-    for (int64_t ky = layout.y.first(stretch.row); ky <= last_y; ++ky) {
-        const int64_t j = stretch.row - ky * layout.y.stride;
-        T* const patch_row = patches + layout.patch_row(ky, stretch.channel) + j * w;
-        const F* const weights = window.grid ? window.grid + j * w : window.x;
-        const F weight_y = window.grid ? F(1) : window.y[j];
+    for (int64_t ky = layout.y.first(stretch.row); ky <= last_y; ky += together) {
+        MergeSegment<T, F> row{};
+        row.count = static_cast<int>(std::min<int64_t>(together, last_y - ky + 1));
+        for (int i = 0; i < row.count; ++i) {
+            const int64_t j = stretch.row - (ky + i) * layout.y.stride;
+            row.patch[i] = patches + layout.patch_row(ky + i, stretch.channel) + j * w;
+            row.weight[i] = window.grid ? window.grid + j * w : window.x;
+            row.weight_y[i] = window.grid ? F(1) : window.y[j];
+        }
         for (int64_t kx = first_x; kx <= last_x; ++kx) {
             const int64_t left = kx * layout.x.stride;
             const int64_t begin = std::max(stretch.begin, left), end = std::min(stretch.end, left + w);
-            body(MergeSegment<T, F>{patch_row + kx * next_patch + begin - left, weights + begin - left, weight_y,
-                                    static_cast<int>(begin - stretch.begin), static_cast<int>(end - begin)});
+            MergeSegment<T, F> segment = row;
+            for (int i = 0; i < row.count; ++i) {
+                segment.patch[i] += kx * next_patch + begin - left;
+                segment.weight[i] += begin - left;
+                if constexpr (std::is_const_v<T>) merge_prefetch(segment.patch[i] + kAhead * w, end - begin);
+            }
+            segment.place = static_cast<int>(begin - stretch.begin);
+            segment.n = static_cast<int>(end - begin);
+            body(segment);
         }
     }
 }
@@ -82,8 +124,8 @@ class MergeTotals {
     const F* of_columns(const MergeStretch& stretch, F* buffer) const {
         if (!window_.grid) return x_.data() + stretch.begin;
         std::fill_n(buffer, stretch.size(), F(0));
-        for_merge_segments(static_cast<const F*>(nullptr), window_, layout_, stretch, [&](const auto& segment) {
-            for (int i = 0; i < segment.n; ++i) buffer[segment.place + i] += segment.weight[i];
+        for_merge_segments(static_cast<const F*>(nullptr), window_, layout_, stretch, 1, [&](const auto& segment) {
+            for (int i = 0; i < segment.n; ++i) buffer[segment.place + i] += segment.weight[0][i];
         });
         return buffer;
     }
