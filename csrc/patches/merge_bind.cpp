@@ -8,6 +8,8 @@ namespace sarcore {
 namespace {
 
 MergeAxis axis_of(int64_t length, int64_t size, int64_t stride) {
+    if (length > int64_t{0xffffffff})
+        throw py::value_error("a scene must be less than 2^32 elements high and wide, got " + std::to_string(length));
     if (length < 1 || stride < 1 || stride > size)
         throw py::value_error("stride must be 1 to " + std::to_string(size) + " for a scene of 1 pixel or more, got " +
                               std::to_string(stride) + " for " + std::to_string(length));

@@ -124,8 +124,12 @@ class MergeTotals {
     const F* of_columns(const MergeStretch& stretch, F* buffer) const {
         if (!window_.grid) return x_.data() + stretch.begin;
         std::fill_n(buffer, stretch.size(), F(0));
-        for_merge_segments(static_cast<const F*>(nullptr), window_, layout_, stretch, 1, [&](const auto& segment) {
-            for (int i = 0; i < segment.n; ++i) buffer[segment.place + i] += segment.weight[0][i];
+        for_merge_segments(static_cast<const F*>(nullptr), window_, layout_, stretch, 2, [&](const auto& segment) {
+            F* const total = buffer + segment.place;
+            for (int i = 0; i < segment.n; ++i) {
+                total[i] += segment.weight[0][i];
+                if (segment.count == 2) total[i] += segment.weight[1][i];
+            }
         });
         return buffer;
     }
