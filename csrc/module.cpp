@@ -19,6 +19,7 @@ void bind_histogram_loss(py::module_& m);
 void bind_joint_histogram(py::module_& m);
 void bind_merge_patches(py::module_& m);
 void bind_radiometry(py::module_& m);
+void bind_resample(py::module_& m);
 void bind_speckle(py::module_& m);
 
 namespace {
@@ -77,5 +78,6 @@ PYBIND11_MODULE(_core, m) {
     sarcore::bind_joint_histogram(m);
     sarcore::bind_merge_patches(m);
     sarcore::bind_radiometry(m);
+    sarcore::bind_resample(m);
     sarcore::bind_speckle(m);
 }

@@ -213,3 +213,33 @@ def merge_patches_backward(
     row_end: int,
     threads: int,
 ) -> None: ...
+def resample(
+    x: Tensor,
+    out: Tensor,
+    upstream: Tensor | None,
+    workspace: Tensor | None,
+    mode: str,
+    antialias: bool,
+    scale: tuple[float, float],
+    low: float | None,
+    high: float | None,
+    threads: int,
+) -> None: ...
+def resample_backward(
+    gradient: Tensor,
+    out: Tensor,
+    workspace: Tensor | None,
+    mode: str,
+    antialias: bool,
+    scale: tuple[float, float],
+    threads: int,
+) -> None: ...
+def resample_workspace(
+    input: tuple[int, ...],
+    output: tuple[int, ...],
+    mode: str,
+    antialias: bool,
+    scale: tuple[float, float],
+    wide: bool,
+    backward: bool,
+) -> int: ...

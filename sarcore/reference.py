@@ -139,3 +139,51 @@ def decode(q: torch.Tensor, radiometry: Radiometry) -> torch.Tensor:
     s = radiometry.low + q * (radiometry.high - radiometry.low)
     x = _converted(s, radiometry.scale or "", radiometry.scale if radiometry.unit == "complex" else radiometry.unit)
     return x if radiometry.nodata is None else x.masked_fill(q.isnan(), radiometry.nodata)
+
+
+def _weights_along(n: int, m: int, scale: float | None, mode: str, stretched: bool) -> torch.Tensor:
+    """(m, n) float64: what each of n pixels adds to each of m results."""
+    step = 1 / scale if scale else n / m
+    j, pixels = torch.arange(m, dtype=torch.float64), torch.arange(n, dtype=torch.float64)
+    center = (step * (j + 0.5))[:, None]
+    if mode == "area":
+        covered = (pixels < ((j + 1) * n / m).ceil()[:, None]) & (pixels >= (j * n / m).floor()[:, None])
+        return covered.double() / covered.sum(1, keepdim=True)
+    if mode.startswith("nearest"):
+        chosen = (step * j if mode == "nearest" else center[:, 0]).floor().clamp(0, n - 1)
+        return (pixels == chosen[:, None]).double()
+    margin = 0 if stretched or mode == "lanczos" else 3
+    reach = torch.arange(-margin, n + margin, dtype=torch.float64)
+    u = ((reach + 0.5 - center) / (max(step, 1.0) if stretched else 1.0)).abs()
+    a = -0.5 if stretched else -0.75
+    near, far = ((a + 2) * u - (a + 3)) * u * u + 1, (((u - 5) * u + 8) * u - 4) * a
+    weights = {
+        "bilinear": (1 - u).clamp_min(0),
+        "bicubic": torch.where(u < 1, near, torch.where(u < 2, far, 0.0)),
+        "lanczos": torch.where(u < 3, torch.sinc(u) * torch.sinc(u / 3), 0.0),
+    }[mode]
+    if not margin:
+        return weights / weights.sum(1, keepdim=True)
+    return weights.new_zeros(m, n).index_add_(1, reach.long().clamp(0, n - 1), weights)
+
+
+def resample(
+    x: torch.Tensor,
+    size: tuple[int, int],
+    scale: tuple[float, float] | None = None,
+    *,
+    mode: str = "bicubic",
+    antialias: bool = True,
+    range: tuple[float, float] | None = None,
+) -> torch.Tensor:
+    """`sarcore.ops.resample` of floating or complex x to `size`, through dense matrices of weights in float64.
+
+    >>> resample(torch.tensor([[[[0.0, 8.0]]]]), (1, 4), mode="bilinear").tolist()
+    [[[[0.0, 2.0, 6.0, 8.0]]]]
+    """
+    height, width = x.shape[2:]
+    stretched = antialias and (size[0] < height or size[1] < width) and mode in ("bilinear", "bicubic", "lanczos")
+    down = _weights_along(height, size[0], scale[0] if scale else None, mode, stretched).to(x.dtype)
+    across = _weights_along(width, size[1], scale[1] if scale else None, mode, stretched).to(x.dtype)
+    result = down @ x @ across.T
+    return result if range is None else result.clamp(*range)

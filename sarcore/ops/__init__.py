@@ -12,6 +12,7 @@ from sarcore.ops.patch_grid import PatchGrid
 from sarcore.ops.patch_merger import PatchMerger
 from sarcore.ops.point_spread import point_spread
 from sarcore.ops.radiometry import Radiometry
+from sarcore.ops.resample import resample
 from sarcore.ops.speckle import speckle, speckle_field
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "multilook",
     "mutual_information",
     "point_spread",
+    "resample",
     "soft_histogram",
     "speckle",
     "speckle_field",

@@ -18,8 +18,8 @@ def describe(tensor: torch.Tensor) -> str:
     return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')} on {tensor.device}"
 
 
-def images(x: object, name: str) -> torch.Tensor:
-    """A (N, C, H, W) tensor of one of the dtypes that the ops read."""
+def images(x: object, name: str, dtypes: Sequence[torch.dtype] = DTYPES) -> torch.Tensor:
+    """A (N, C, H, W) tensor of one of the dtypes that the op reads."""
     if not isinstance(x, torch.Tensor):
         raise TypeError(
             f"{name} must be a torch.Tensor, got {type(x).__name__}; wrap NumPy arrays with torch.from_numpy"
@@ -28,8 +28,8 @@ def images(x: object, name: str) -> torch.Tensor:
         raise ValueError(f"{name} must be (N, C, H, W), got {describe(x)}")
     if x.layout != torch.strided:
         raise ValueError(f"{name} must be a dense tensor, got layout {x.layout}; call to_dense() first")
-    if x.dtype not in DTYPES:
-        allowed = ", ".join(str(d).removeprefix("torch.") for d in DTYPES)
+    if x.dtype not in dtypes:
+        allowed = ", ".join(str(d).removeprefix("torch.") for d in dtypes)
         raise TypeError(f"{name} must be one of {allowed}, got {describe(x)}")
     if x.device.type not in ("cpu", "cuda", "meta"):
         raise ValueError(f"{name} must be on the CPU or a CUDA device, got {describe(x)}")
