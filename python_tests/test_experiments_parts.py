@@ -6,7 +6,7 @@ import torch
 
 from sarcore import Radiometry
 from sarcore.experiments import quality, summary
-from sarcore.experiments.patches import PatchTensor, scenario_size, scenario_view, upsample
+from sarcore.experiments.patches import PatchTensor, scenario_size, scenario_view
 
 DIGITAL = Radiometry("digital", 0.0, 255.0)
 
@@ -38,18 +38,6 @@ def test_sizes_that_cannot_be_halved_are_refused():
         scenario_size(81, "simple")
     with pytest.raises(ValueError, match="square"):
         scenario_view(torch.rand(1, 1, 8, 10), "hard")
-
-
-@pytest.mark.parametrize("name", ["nearest", "bilinear", "bicubic"])
-def test_upsampling_stays_in_range_and_keeps_the_mean(name):
-    images = (torch.rand(4, 1, 20, 20) > 0.5).float()
-    big = upsample(images, 40, name)
-    assert big.shape == (4, 1, 40, 40)
-    assert 0.0 <= float(big.min()) <= float(big.max()) <= 1.0
-    assert float(big.mean()) == pytest.approx(float(images.mean()), abs=0.02)
-    assert upsample(images, 20, name) is images
-    if name == "nearest":
-        assert torch.equal(big, images.repeat_interleave(2, 2).repeat_interleave(2, 3))
 
 
 def test_patch_tensor_encodes_and_crops_on_access():

@@ -32,12 +32,12 @@ from sarcore.experiments.generation import (
     train_generator,
     write_patches,
 )
-from sarcore.experiments.patches import Filter, PatchTensor, Precision, Scenario, scenario_size, scenario_view, upsample
+from sarcore.experiments.patches import Filter, PatchTensor, Precision, Scenario, scenario_size, scenario_view
 from sarcore.experiments.progress import Progress
 from sarcore.experiments.runs import RESULTS_FILE, open_run, read_json
 from sarcore.experiments.summary import headline, summarise
 from sarcore.models import check_depth
-from sarcore.ops import Radiometry
+from sarcore.ops import Radiometry, resample
 
 ARMS = ("baseline", "augmented")
 GENERATED = Radiometry("digital", 0.0, 255.0)  # generated patches are kept as 8 bit of the encoded range
@@ -251,7 +251,7 @@ def _quality(
     source = torch.Generator().manual_seed(0)
     real = of_class(train, label).encoded()
     views = scenario_view(real, config.scenario, generator=source)
-    prepared = upsample(views, real.shape[-1], config.filter)
+    prepared = resample(views, real.shape[-1], mode=config.filter, range=(0.0, 1.0))
     made = generated.float() / 255.0
     result = quality.compare(prepared, made)
     result["histogram_native"] = quality.pooled_histogram(real).tolist()

@@ -14,10 +14,11 @@ from torch import Tensor
 from sarcore.data import PatchFolder, read_image, write_image
 from sarcore.engine import FitConfig, fit, load_weights, write_json
 from sarcore.errors import DataError
-from sarcore.experiments.patches import Filter, PatchTensor, Precision, Scenario, scenario_size, to_uint8, upsample
+from sarcore.experiments.patches import Filter, PatchTensor, Precision, Scenario, scenario_size, to_uint8
 from sarcore.experiments.progress import Progress
 from sarcore.experiments.runs import RESULTS_FILE, open_run
 from sarcore.models import BEGAN, BEGANConfig
+from sarcore.ops import resample
 
 Preset = Literal["berthelot", "marmanis", "sarcore"]
 DONE = "dataset.json"
@@ -106,7 +107,8 @@ def draw_patches(
     out = torch.empty(count, model.config.channels, size, size, dtype=torch.uint8)
     for start in range(0, count, 32):
         n = min(32, count - start)
-        out[start : start + n] = to_uint8(upsample(model.generate(model.latent(n, source)).float(), size, filter))
+        made = model.generate(model.latent(n, source)).float()
+        out[start : start + n] = to_uint8(resample(made, size, mode=filter, range=(0.0, 1.0)))
         if on_batch is not None:
             on_batch(start + n)
     return out

@@ -1,4 +1,4 @@
-"""Patches in memory, the three generation scenarios as views of them, and the way back up to patch size."""
+"""Patches in memory, and the three generation scenarios as views of them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torch.utils.data import Dataset
 
-from sarcore.ops import Radiometry, encode
+from sarcore.ops import Radiometry, encode, resample
 
 Scenario = Literal["simple", "intermediate", "hard"]
-Filter = Literal["nearest", "bilinear", "bicubic"]
+Filter = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 
@@ -78,24 +77,10 @@ def scenario_view(images: Tensor, scenario: Scenario, *, generator: torch.Genera
     if scenario == "hard":
         return images
     if scenario == "intermediate":
-        return functional.avg_pool2d(images, 2)
+        return resample(images, half, mode="area")
     corners = torch.randint(0, size - half + 1, (len(images), 2), generator=generator).tolist()
     crops = [image[:, y : y + half, x : x + half] for image, (y, x) in zip(images, corners, strict=True)]
     return torch.stack(crops) if crops else images[..., :half, :half]
-
-
-def upsample(images: Tensor, size: int, filter: Filter = "bicubic") -> Tensor:
-    """Resample (N,C,H,W) in [0, 1] to side ``size`` and clamp to [0, 1], where bicubic may overshoot.
-
-    Half-pixel centres (``align_corners=False``). Images already of that size are returned unchanged.
-
-    >>> upsample(torch.rand(2, 1, 80, 80), 160).shape
-    torch.Size([2, 1, 160, 160])
-    """
-    if images.shape[-2:] == (size, size):
-        return images
-    aligned = None if filter == "nearest" else False
-    return functional.interpolate(images, size=(size, size), mode=filter, align_corners=aligned).clamp(0.0, 1.0)
 
 
 def to_uint8(images: Tensor) -> Tensor:
