@@ -14,11 +14,13 @@ Cases = Callable[[str, str, bool], list[Case]]
 
 
 def parameters(op: str, cases: Cases, names: Sequence[str]) -> list[Any]:
-    """(case, its small stand-in or None, contestant): a small case stands for all with its `about`."""
-    small = {c.about: c for c in cases(op, "cpu", True)}
+    """(case, its small stand-in or None, contestant): a small case stands for its name, else for all of its `about`."""
+    small = {(c.about, c.name): c for c in cases(op, "cpu", True)}
     found = []
     for case in cases(op, "cpu", False):
-        stand_in = small.pop(case.about, None)
+        same = [key for key in small if key[0] == case.about]
+        key = (case.about, case.name) if (case.about, case.name) in same else next(iter(same), None)
+        stand_in = small.pop(key, None)
         for name in names:
             if case.not_compiled and "compiled" in name:
                 continue

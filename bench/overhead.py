@@ -9,6 +9,7 @@ from typing import Any
 import peers_histogram as peers
 import timing
 import torch
+import torch.nn.functional as F
 import workloads_histogram as workloads
 
 from sarcore import ops
@@ -32,6 +33,9 @@ def tiny_calls(device: str) -> dict[str, Callable[[], Any]]:
         "sarcore.ops.soft_histogram": lambda: ops.soft_histogram(x, 64),
         "sarcore.ops.speckle": lambda: ops.speckle(x, seed=0),
         "sarcore.ops.despeckle, lee 3 x 3": lambda: ops.despeckle(x, "lee", 3),
+        "sarcore.ops.extract_patches, 2 x 2": lambda: ops.extract_patches(x[0], 2),
+        "sarcore.ops.resample, to 8 x 8": lambda: ops.resample(x, 8),
+        "F.interpolate, to 8 x 8": lambda: F.interpolate(x, size=(8, 8), mode="bicubic", align_corners=False),
         "scatter_add composition": lambda: peers.scatter_histogram(x, 64),
     }
     kornia = peers.kornia_histogram()

@@ -7,7 +7,22 @@ import importlib.metadata
 import warnings
 from types import ModuleType
 
-PACKAGES = ("kornia", "monai", "scipy", "opencv-python-headless", "findpeaks", "deepinv", "torchgeo", "numpy")
+PACKAGES = (
+    "kornia",
+    "monai",
+    "scipy",
+    "opencv-python-headless",
+    "findpeaks",
+    "deepinv",
+    "torchgeo",
+    "patchify",
+    "tiler",
+    "pytorch-toolbelt",
+    "pillow",
+    "rasterio",
+    "tifffile",
+    "numpy",
+)
 
 
 def load(name: str) -> ModuleType | None:

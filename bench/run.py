@@ -23,14 +23,23 @@ import timing
 import torch
 import workloads_despeckle
 import workloads_histogram
+import workloads_patches
+import workloads_pipeline
+import workloads_resample
 import workloads_speckle
 from workloads import Case
 
 import sarcore
 
-CASES = {
-    op: family.cases for family in (workloads_histogram, workloads_speckle, workloads_despeckle) for op in family.OPS
-}
+FAMILIES = (
+    workloads_histogram,
+    workloads_speckle,
+    workloads_despeckle,
+    workloads_patches,
+    workloads_resample,
+    workloads_pipeline,
+)
+CASES = {op: family.cases for family in FAMILIES for op in family.OPS}
 
 
 def main() -> None:
@@ -116,6 +125,8 @@ def measure(case: Case, device: str, arguments: argparse.Namespace) -> tuple[dic
     count, slow_count = (2, 1) if arguments.quick else (case.rounds, case.slow_rounds)
     seconds = timing.interleave(calls, slow, lambda c: timing.wall(c, device, case.slow), count, slow_count)
     rows = [row(n, seconds[n], seconds["sarcore"], memory.get(n)) for n in calls]
+    for each in rows if case.images else ():
+        each["images_per_s"] = significant(1e3 * case.images / each["ms"])
     if device == "cuda":
         add_device_times(rows, calls, count)
     entry = {"op": case.op, "name": case.name, "shape": list(case.shape), "about": case.about}

@@ -38,18 +38,23 @@ def ratio_table(entries: list[dict[str, Any]]) -> str:
     """Rows: contestants. Columns: workloads, each as how many times longer than sarcore, and the extra memory."""
     names = list(dict.fromkeys(row["contestant"] for w in entries for row in w["rows"]))
     head = ["time / sarcore's time"] + [f"{shape(w)}" for w in entries] + [f"extra memory, {entries[-1]['name']}"]
+    rates = "images_per_s" in entries[-1]["rows"][0]
+    head += ["images/s"] if rates else []
     body = []
     for name in names:
         rows = [next((r for r in w["rows"] if r["contestant"] == name), None) for w in entries]
         cells = [times(r["ratio"]) if r else "-" for r in rows]
-        body.append([label(name), *cells, size(rows[-1]["extra_bytes"]) if rows[-1] else "-"])
+        cells.append(size(rows[-1]["extra_bytes"]) if rows[-1] else "-")
+        if rates:
+            cells.append(f"{rows[-1]['images_per_s']:.3g}" if rows[-1] and name != "floor" else "-")
+        body.append([label(name), *cells])
     return table(head, body)
 
 
 def device_table(entry: dict[str, Any]) -> str:
     """Rows: contestants. Columns: wall time with autograd, kernel time, CUDA-graph replay; milliseconds and ratios."""
     head = [shape(entry), "wall, ms", "/ sarcore", "kernels, ms", "/ sarcore", "graph, ms", "/ sarcore"]
-    head += ["copy bandwidth", "extra memory"]
+    head += ["copy bandwidth", "extra memory"] + (["images/s"] if "images_per_s" in entry["rows"][0] else [])
     floor = next(r for r in entry["rows"] if r["contestant"] == "floor")
     body = []
     for r in entry["rows"]:
@@ -57,7 +62,10 @@ def device_table(entry: dict[str, Any]) -> str:
         for key, ratio in (("ms", "ratio"), ("kernel_ms", "kernel_ratio"), ("graph_ms", "graph_ratio")):
             cells += ["-" if r[key] is None else f"{r[key]:.4g}", "-" if r[ratio] is None else times(r[ratio])]
         share = f"{100 * floor['kernel_ms'] / r['kernel_ms']:.3g} %"
-        body.append([*cells, share, size(r["extra_bytes"])])
+        cells += [share, size(r["extra_bytes"])]
+        if "images_per_s" in r:
+            cells.append(f"{r['images_per_s']:.3g}" if r["contestant"] != "floor" else "-")
+        body.append(cells)
     bandwidth = entry["floor_bytes"] / floor["kernel_ms"] * 1e-9
     return table(head, body) + f"\n\nThe copy moves {entry['floor_bytes'] / 1e6:.3g} MB at {bandwidth:.3g} TB/s."
 

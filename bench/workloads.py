@@ -50,6 +50,7 @@ class Case:
     slow: float = timing.SLOW  # seconds a call: contestants above it take part in `slow_rounds` rounds only
     slow_rounds: int = 3
     not_compiled: str = ""  # why this case goes without torch.compile
+    images: int = 0  # a call's, where the table tells images per second
 
 
 def copy_of(count: int, device: str) -> Callable[[], Any]:
@@ -62,6 +63,16 @@ def copy_of(count: int, device: str) -> Callable[[], Any]:
 def differ(contestant: Contestant, what: str) -> Callable[[str], str]:
     """The message of a failed comparison."""
     return lambda difference: f"{contestant.name} and sarcore differ in {what}: {difference}"
+
+
+def close_in_parts(got: torch.Tensor, want: torch.Tensor, message: Callable[[str], str], tolerance: float) -> None:
+    """Whether all values agree to an absolute tolerance; part by part, as a comparison takes several times the space.
+
+    0 compares exactly, and the types too."""
+    assert got.shape == want.shape, message(f"shapes {tuple(got.shape)} and {tuple(want.shape)}")
+    assert tolerance or got.dtype == want.dtype, message(f"dtypes {got.dtype} and {want.dtype}")
+    for a, b in zip(got.split(1024), want.split(1024), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=tolerance, check_dtype=False, msg=message)
 
 
 def scene(shape: Sequence[int], device: str) -> torch.Tensor:
