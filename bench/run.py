@@ -1,7 +1,7 @@
 """Times the operators against their peers; prints Markdown tables of ratios, writes JSON, one file per machine.
 
 python bench/run.py [--device cpu|cuda] [--threads 2] [--out FOLDER] [--markdown FILE]
-                        [--ops OP ...] [--quick] [--no-compile]
+                        [--ops OP ...] [--quick] [--no-compile] [--scene-memory]
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 import overhead
 import peers
+import scene_memory
 import tables
 import timing
 import torch
@@ -26,6 +27,7 @@ import workloads_histogram
 import workloads_patches
 import workloads_pipeline
 import workloads_resample
+import workloads_scene
 import workloads_speckle
 from workloads import Case
 
@@ -38,6 +40,7 @@ FAMILIES = (
     workloads_patches,
     workloads_resample,
     workloads_pipeline,
+    workloads_scene,
 )
 CASES = {op: family.cases for family in FAMILIES for op in family.OPS}
 
@@ -52,7 +55,10 @@ def main() -> None:
     record: dict[str, Any] = {"machine": machine(device), "workloads": []}
     left_out: dict[str, None] = {}
     for op in arguments.ops:
-        for case in CASES[op](op, device, arguments.quick):
+        cases = CASES[op](op, device, arguments.quick)
+        if not cases:
+            left_out[f"{op} has no case on this device or needs rasterio"] = None
+        for case in cases:
             say(f"{op} {case.name}, {case.about} ...")
             entry, missing = measure(case, device, arguments)
             record["workloads"].append(entry)
@@ -60,6 +66,9 @@ def main() -> None:
     if set(arguments.ops) & set(workloads_histogram.OPS):
         say("constant image ...")
         record["constant"] = overhead.constant_image("tiny" if arguments.quick else "H2", device)
+    if arguments.scene_memory:
+        say("peak memory as a scene grows ...")
+        record["scene_memory"] = scene_memory.measure((1024, 2048) if arguments.quick else scene_memory.SIDES)
     say("call overhead ...")
     record["overhead"] = overhead.call_overhead(device)
     record["left_out"] = list(left_out)
@@ -75,6 +84,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--markdown", type=Path, help="write the tables to this file, too")
     parser.add_argument("--ops", nargs="+", choices=CASES, default=tuple(CASES), help="default: all")
     parser.add_argument("--quick", action="store_true", help="tiny images, two rounds: does it run, are results equal?")
+    parser.add_argument("--scene-memory", action="store_true", help="peak memory at 2k, 8k and 20k; ten minutes")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     return parser.parse_args()
 

@@ -17,6 +17,9 @@ def markdown(record: dict[str, Any]) -> str:
     if "constant" in record:
         parts.append("**Constant images**, forward: how many times longer than noise")
         parts.append(constant_table(record["constant"]))
+    if "scene_memory" in record:
+        parts.append("**Peak memory of a process** that despeckles a uint16 GeoTIFF, as the scene grows")
+        parts.append(memory_table(record["scene_memory"]))
     parts.append("**Price of a call** on a 1 x 1 x 4 x 4 tensor, no gradient")
     parts.append(overhead_table(record["overhead"]))
     if record["left_out"]:
@@ -74,6 +77,12 @@ def constant_table(rows: list[dict[str, Any]]) -> str:
     kinds = list(rows[0]["ratios"])
     body = [[f"`{r['op']}`", label(r["contestant"]), *(times(r["ratios"][k]) for k in kinds)] for r in rows]
     return table(["op", "", *kinds], body)
+
+
+def memory_table(rows: list[dict[str, Any]]) -> str:
+    sides = list(rows[0]["peak_bytes"])
+    body = [[label(r["contestant"]), *(size(r["peak_bytes"][side]) for side in sides)] for r in rows]
+    return table(["", *(f"{side} x {side}" for side in sides)], body)
 
 
 def overhead_table(rows: list[dict[str, Any]]) -> str:

@@ -16,8 +16,8 @@ from sarcore import Radiometry, ops
 
 OPS = ("end_to_end",)
 ABOUT = (
-    "uint16 scene to 80 x 80 patches, logarithm and normalise, speckle of four looks, bicubic to 160 x 160, "
-    "histogram loss, backward; batches of 64, float32"
+    "training step on a uint16 scene, float32: patches of 80 x 80, logarithm and normalise, speckle of four looks, "
+    "bicubic to 160 x 160, histogram loss, backward; batches of 64"
 )
 SETTINGS = peers.Settings(size=80, large=160, looks=4.0, bins=64, omega=0.001)
 SHAPES = {"tiny": (160, 240), "P1": (1280, 1280), "P2": (5120, 5120)}
