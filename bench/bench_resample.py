@@ -15,7 +15,17 @@ pytest.importorskip("pytest_benchmark")
 import one_case
 import workloads_resample as workloads
 
-NAMES = ("sarcore", "F.interpolate", "F.interpolate, compiled", "two matrix products", "Pillow", "OpenCV", "floor")
+NAMES = (
+    "sarcore",
+    "F.interpolate",
+    "F.interpolate, compiled",
+    "two matrix products",
+    "one copy of a view",
+    "F.avg_pool2d",
+    "Pillow",
+    "OpenCV",
+    "floor",
+)
 
 
 @pytest.mark.parametrize(("case", "small", "name"), one_case.parameters("resample", workloads.cases, NAMES))

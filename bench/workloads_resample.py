@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import peers_resample as peers
 import torch
+import torch.nn.functional as F
 from workloads import Case, Contestant, Outcome, Workload, close_in_parts, copy_of, differ
 
 from sarcore import ops
@@ -90,8 +91,12 @@ def _functions(
         left_out.append("F.interpolate has Lanczos on the CPU alone")
     else:
         functions.append(("F.interpolate", peers.torch_resample(mode, after, shrinks)))
-    if mode != "nearest-exact":
+    if mode == "nearest-exact":
+        functions.append(("one copy of a view", peers.doubled))
+    else:
         functions.append(("two matrix products", peers.matrix_resample(mode, before, after, device)))
+    if mode == "area":
+        functions.append(("F.avg_pool2d", lambda x: F.avg_pool2d(x, 2)))
     if device == "cuda":
         return functions, [*left_out, "Pillow and OpenCV resample on the CPU alone"]
     if not backward:
