@@ -26,6 +26,15 @@ NAMES = {
         "tifffile.memmap",
         "floor",
     ),
+    "read_patches": (
+        "sarcore",
+        "sarcore, a npy file each",
+        "sarcore, a tiff file each",
+        "sarcore, a png file each",
+        "NumPy, a npy file each",
+        "Pillow, a png file each",
+        "floor",
+    ),
     "end_to_end": (
         "sarcore",
         "kornia and torch.distributions",

@@ -74,16 +74,15 @@ def read_mapped(path: Path, corners: Windows, size: int) -> torch.Tensor:
     return torch.from_numpy(out)
 
 
-def file_reader(folder: Path, low: float, high: float) -> Callable[[int], torch.Tensor]:
-    """Patch i of a folder of .npy or .png files as a data set of a few lines gives it: (x - low) / (high - low)."""
+def file_reader(folder: Path, high: float) -> Callable[[tuple[int, int]], torch.Tensor]:
+    """The patch at a row and column, from a folder of .npy or .png files, as a data set of a few lines reads it."""
     with open(folder / "labels.csv", encoding="utf-8", newline="") as manifest:
-        paths = sorted(folder / row["file"] for row in csv.DictReader(manifest))
+        paths = {(int(row["row"]), int(row["column"])): folder / row["file"] for row in csv.DictReader(manifest)}
     image = load("PIL.Image")
 
-    def read(index: int) -> torch.Tensor:
-        path = paths[index]
+    def read(place: tuple[int, int]) -> torch.Tensor:
+        path = paths[place]
         pixels = np.load(path) if path.suffix == ".npy" else np.asarray(image.open(path))
-        x = torch.from_numpy(pixels.astype(np.float32))
-        return ((x - low) / (high - low)).clamp_(0, 1).reshape(1, *x.shape[-2:])
+        return torch.from_numpy(pixels.astype(np.float32)).div_(high).clamp_(0, 1).reshape(1, *pixels.shape[-2:])
 
     return read

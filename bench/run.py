@@ -84,7 +84,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--markdown", type=Path, help="write the tables to this file, too")
     parser.add_argument("--ops", nargs="+", choices=CASES, default=tuple(CASES), help="default: all")
     parser.add_argument("--quick", action="store_true", help="tiny images, two rounds: does it run, are results equal?")
-    parser.add_argument("--scene-memory", action="store_true", help="peak memory at 2k, 8k and 20k; ten minutes")
+    parser.add_argument("--scene-memory", action="store_true", help="peak memory at 2k, 8k and 20k; takes minutes")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     return parser.parse_args()
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import peers_scene
+import timing
 from workloads_scene import REACH, lee, write_scene
 
 from sarcore.inference import run_scene
@@ -52,7 +52,8 @@ def main() -> None:
     if arguments.one:
         name, scene, out = arguments.one
         PROGRAMS[name](Path(scene), Path(out))
-        print(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        # getrusage would tell the peak of the process that started this one where that was higher.
+        print(1024 * (timing.status("VmHWM") or 0))
         return
     print(json.dumps(measure(arguments.sides), indent=1))
 

@@ -123,7 +123,7 @@ def extra_memory(call: Callable[[], Any], device: str) -> tuple[Any, int | None]
     else:
         before_kb = _reset_peak()
         outcome = call()
-        after_kb = _status("VmHWM") if before_kb is not None else None
+        after_kb = status("VmHWM") if before_kb is not None else None
         peak = None if before_kb is None or after_kb is None else 1024 * (after_kb - before_kb)
     if peak is None:
         return outcome, None
@@ -131,7 +131,8 @@ def extra_memory(call: Callable[[], Any], device: str) -> tuple[Any, int | None]
     return outcome, max(0, peak - kept)
 
 
-def _status(key: str) -> int | None:
+def status(key: str) -> int | None:
+    """A number of kB of /proc/self/status; None where there is none."""
     try:
         match = re.search(rf"{key}:\s+(\d+) kB", Path("/proc/self/status").read_text())
     except OSError:
@@ -146,7 +147,7 @@ def _reset_peak() -> int | None:
         Path("/proc/self/clear_refs").write_text("5")
     except (OSError, AttributeError):
         return None
-    return _status("VmRSS")
+    return status("VmRSS")
 
 
 # ------ names

@@ -15,14 +15,19 @@ import torch
 from peers import load
 from workloads import Case, Contestant, Outcome, Workload, close_in_parts, copy_of, differ
 
-from sarcore import ops
-from sarcore.data import Scene
+from sarcore import Radiometry, ops
+from sarcore.data import PatchFolder, Scene, write_patch_set
 from sarcore.inference import run_scene
+from sarcore.models import ResNet
 
-OPS = ("run_scene", "read_windows")
+OPS = ("run_scene", "read_windows", "read_patches")
 SIDES = {"tiny": 1024, "R1": 4096}
 WINDOW, REACH = 7, 3  # of the Lee filter
 WINDOWS, SIZE = 64, 256
+PATCH, IMAGES, BATCH = 160, 128, 16  # of patch sets, and of the training step that they feed
+TRAINING = "ResNet-18, training step"
+DIGITAL = Radiometry("digital", 0, 4000)
+STORED = {"npy": 4000, "png": 65535}  # what is 1 in the files: PNG holds the codes of the radiometry
 BAND = 256  # rows written at a time
 LAYOUTS = {"deflate": "deflated tiles of 256", "none": "strips as they are"}  # the latter can be mapped
 
@@ -32,7 +37,7 @@ def cases(op: str, device: str, quick: bool) -> list[Case]:
     name = "tiny" if quick else "R1"
     if device != "cpu" or load("rasterio") is None:  # it writes the scenes
         return []
-    return [case(op, name, layout) for layout in LAYOUTS]
+    return [case(op, name, layout) for layout in (LAYOUTS if op != "read_patches" else ("deflate",))]
 
 
 def case(op: str, name: str, layout: str) -> Case:
@@ -41,6 +46,11 @@ def case(op: str, name: str, layout: str) -> Case:
         how = "deflated" if layout == "deflate" else "as they are"
         about = f"Lee {WINDOW} x {WINDOW}, uint16 GeoTIFF to float32 GeoTIFF, pixels {how}"
         return Case(op, name, (side, side), about, functools.partial(build_run, side, layout), rounds=7, slow=1.0)
+    if op == "read_patches":
+        images = 8 if name == "tiny" else IMAGES
+        about = f"patches of {PATCH} x {PATCH}, uint16, in random order from a set in files to float32"
+        build = functools.partial(build_patches, side, images)
+        return Case(op, name, (images, 1, PATCH, PATCH), about, build, rounds=9, images=images)
     about = f"{WINDOWS} windows of {SIZE} x {SIZE} at random places of a uint16 GeoTIFF, {LAYOUTS[layout]}"
     return Case(op, name, (side, side), about, functools.partial(build_windows, side, layout), images=WINDOWS)
 
@@ -150,3 +160,64 @@ def _as_outcome(call: Callable[[], torch.Tensor]) -> Outcome:
 
 def check_windows(contestant: Contestant, got: Outcome, ours: Outcome) -> None:
     close_in_parts(got[0], ours[0], differ(contestant, "the windows"), 0.0)
+
+
+# ------ patches of a set
+
+
+@functools.cache
+def patch_set(side: int, kind: str) -> Path:
+    folder = workspace() / f"set_{side}_{kind}"
+    bits = {"bits": 16} if kind == "png" else {}
+    write_patch_set(
+        [scene_file(side, "deflate")], folder, PATCH, PATCH, format=kind, radiometry=DIGITAL, min_valid=0, **bits
+    )
+    return folder
+
+
+def build_patches(side: int, images: int, device: str, compiled: bool) -> Workload:  # noqa: ARG001
+    """The same patches from files of four kinds; and what a training step takes for as many."""
+    starts = [(y, x) for y in range(0, side, PATCH) for x in range(0, side, PATCH)]
+    chosen = np.random.default_rng(2).permutation(len(starts))[:images]
+    places = [starts[i] for i in chosen]
+    calls: dict[str, Callable[[], torch.Tensor]] = {"sarcore": _of_folder(patch_set(side, "shards"), places)}
+    for kind in ("npy", "tiff", "png"):
+        calls[f"sarcore, a {kind} file each"] = _of_folder(patch_set(side, kind), places)
+    for name, kind in {"NumPy, a npy file each": "npy", "Pillow, a png file each": "png"}.items():
+        calls[name] = _of_files(peers.file_reader(patch_set(side, kind), STORED[kind]), places)
+    contestants = [Contestant(name, functools.partial(_as_outcome, call)) for name, call in calls.items()]
+    contestants.append(Contestant(TRAINING, training_step(images)))
+    moved = images * PATCH**2 * 6
+    return Workload(contestants, check_read, copy_of(moved, "cpu"), moved)
+
+
+def _of_folder(root: Path, places: peers.Windows) -> Callable[[], torch.Tensor]:
+    folder = PatchFolder.open(root)
+    numbers = {tuple(place): i for i, place in enumerate(folder.positions.tolist())}
+    order = [numbers[place] for place in places]
+    return lambda: torch.stack([folder[i][0] for i in order])
+
+
+def _of_files(read: Callable[[tuple[int, int]], torch.Tensor], places: peers.Windows) -> Callable[[], torch.Tensor]:
+    return lambda: torch.stack([read(place) for place in places])
+
+
+def training_step(images: int) -> Callable[[], Outcome]:
+    """Forward, backward and descent of a ResNet-18 on as many images, in batches."""
+    model = ResNet(18)
+    descent = torch.optim.SGD(model.parameters(), lr=1e-3)
+    batches = torch.rand(images, 1, PATCH, PATCH).split(BATCH)
+
+    def call() -> Outcome:
+        for batch in batches:
+            descent.zero_grad()
+            torch.nn.functional.cross_entropy(model(batch), torch.zeros(len(batch), dtype=torch.int64)).backward()
+            descent.step()
+        return ()
+
+    return call
+
+
+def check_read(contestant: Contestant, got: Outcome, ours: Outcome) -> None:
+    if contestant.name != TRAINING:
+        close_in_parts(got[0], ours[0], differ(contestant, "the patches"), 1e-5)  # 16-bit codes
