@@ -14,7 +14,7 @@ from sarcore.ops._register import borrow, register, register_gradient, register_
 from sarcore.ops.patch_grid import PatchGrid, sides
 
 MODES = ("mean", "max", "min", "median")
-_DTYPES = (
+DTYPES = (
     torch.uint8,
     torch.uint16,
     torch.int16,
@@ -39,7 +39,7 @@ def _columns(twice: bool, width: int, stride: Sequence[int], *weights: torch.Ten
     """Width, stride and weights of these columns."""
     if not twice:
         return (int(width), (int(stride[0]), int(stride[1])), *weights)
-    doubled = (None if w is None else w[..., None].expand(*w.shape, 2).flatten(-2) for w in weights)
+    doubled = (None if w is None else w.repeat_interleave(2, dim=-1) for w in weights)
     return (2 * int(width), (int(stride[0]), 2 * int(stride[1])), *doubled)
 
 
@@ -200,7 +200,7 @@ def merge_patches(
         Differentiable once in floating and complex patches. max and min: the gradient goes to the first patch that
         holds the value; median: half to each of the middle two.
     """
-    patches = check_patches(patches)
+    patches = _checks.images(patches, "patches", DTYPES)
     mode = check_mode(mode, window, patches.dtype)
     grid = check_grid(shape, (patches.shape[2], patches.shape[3]), stride)
     if len(shape) == 3 and shape[0] != patches.shape[1]:
@@ -221,16 +221,6 @@ def merge_patches(
     return result
 
 
-def check_patches(patches: object) -> torch.Tensor:
-    """A (P, C, h, w) tensor of one of the dtypes."""
-    if isinstance(patches, torch.Tensor) and patches.dtype in (torch.int16, torch.complex64) and patches.ndim == 4:
-        return patches
-    if isinstance(patches, torch.Tensor) and patches.dtype not in _DTYPES:
-        allowed = ", ".join(str(d).removeprefix("torch.") for d in _DTYPES)
-        raise TypeError(f"patches must be one of {allowed}, got {_checks.describe(patches)}")
-    return _checks.images(patches, "patches")
-
-
 def check_mode(mode: object, window: object, dtype: torch.dtype) -> str:
     """One of MODES that goes with the window and the dtype."""
     name = _checks.choice(mode, MODES, "mode")
@@ -243,11 +233,11 @@ def check_mode(mode: object, window: object, dtype: torch.dtype) -> str:
 
 def check_grid(shape: Sequence[int], size: tuple[int, int], stride: int | Sequence[int]) -> PatchGrid:
     """The grid of a scene that its patches cover."""
-    steps = sides(stride, "stride")
-    for step, side in zip(steps, size, strict=True):
+    grid = PatchGrid(shape, size, sides(stride, "stride"))
+    for step, side in zip(grid.stride, grid.size, strict=True):
         if step > side:
             raise ValueError(
-                f"stride must be at most the size of a patch, {size}, got {steps}: pixels between the patches would "
-                "have no value"
+                f"stride must be at most the size of a patch, {grid.size}, got {grid.stride}: pixels between the "
+                "patches would have no value"
             )
-    return PatchGrid(shape, size, steps)
+    return grid

@@ -8,7 +8,7 @@ import torch
 
 from sarcore.ops import _checks
 from sarcore.ops._blend_window import Weights, Window, blend_window
-from sarcore.ops.merge_patches import check_grid, check_mode, check_patches
+from sarcore.ops.merge_patches import DTYPES, check_grid, check_mode
 from sarcore.ops.patch_grid import PatchGrid, sides
 
 
@@ -120,8 +120,8 @@ class PatchMerger:
         self.rows_done += end - begin
         return rows
 
-    def _check(self, patches: object) -> torch.Tensor:
-        patches = check_patches(patches)
+    def _check(self, patches: torch.Tensor) -> torch.Tensor:
+        patches = _checks.images(patches, "patches", DTYPES)
         check_mode(self._mode, "hann", patches.dtype)
         if patches.requires_grad and torch.is_grad_enabled():
             raise ValueError(
