@@ -76,8 +76,9 @@ def test_parts_cover_the_scene():
 def test_memory_does_not_grow_with_the_height():
     for height in (100, 10_000):
         merger = PatchMerger((height, 40), 20, 10)
-        merger.add(torch.zeros(1, 1, 20, 20))
-        assert merger._ring.shape == (2 * 3, 1, 20, 20)
+        for _ in range(25):
+            merger.add(torch.zeros(1, 1, 20, 20))
+        assert merger._ring.shape == (2 * 3, 1, 20, 20)  # two rows of three patches
 
 
 def test_rows_come_as_soon_as_they_can():

@@ -1,7 +1,7 @@
 // merge_patches on the CPU. Floor: every patch is read once and every pixel written once.
 //
 // The sums (or the best values) of a stretch of a row stay in the first-level cache while the patches that cover it are
-// added one by one, each with one vector loop as long as the patch is wide; then the stretch is finished and written.
+// added, two at once where two lie one below the other, with a vector loop as long as a patch is wide.
 #include "patches/merge_median.h"
 #include "patches/merge_walk.h"
 
@@ -91,6 +91,7 @@ SARCORE_FOR_MERGE_INPUTS(SARCORE_DEFINE)
 
 namespace {
 
+// No weight is 0; of a 2-D window that is not asked.
 template <typename F>
 bool positive(const MergeLayout& layout, const MergeWindow<F>& window) {
     const auto above = [](const F* w, int64_t n) { return *std::min_element(w, w + n) > F(0); };

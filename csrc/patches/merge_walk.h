@@ -6,6 +6,7 @@
 
 #include <vector>
 
+#include "common/geometry.h"
 #include "common/parallel.h"
 #include "common/stream.h"
 #include "patches/merge.h"
@@ -30,8 +31,8 @@ void for_merge_stretches(const MergeLayout& layout, int threads, const Body& bod
     constexpr int64_t kRows = 64;
     const int64_t rows = layout.row_end - layout.row_begin, bands = (rows + kRows - 1) / kRows;
     const int64_t blocks = (layout.x.length + kMergeColumns - 1) / kMergeColumns;
-    const bool small = rows * layout.x.length * layout.channels < 32768;  // done before a second thread has woken up
-    parallel_for(layout.channels * bands * blocks, small ? 1 : threads, [&](int64_t task) {
+    const int team = layout.results() < kSerialPixels ? 1 : threads;
+    parallel_for(layout.channels * bands * blocks, team, [&](int64_t task) {
         const int64_t begin = task % blocks * kMergeColumns, band = task / blocks % bands;
         const int64_t first = layout.row_begin + band * kRows, last = std::min(first + kRows, layout.row_end);
         for (int64_t row = first; row < last; ++row)
@@ -68,16 +69,18 @@ struct MergeSegment {
     int count, place, n;
 };
 
-// Asks for the elements that the next rows of the scene want of a patch: a row of each of a dozen patches in turn is
-// more than the processor foresees.
+// Asks for n elements that a row further down wants of a patch: a row of each of a dozen patches in turn is more than
+// the processor foresees.
 template <typename T>
-void merge_prefetch(const T* elements, int64_t n) {
-    const char* const bytes = reinterpret_cast<const char*>(elements);
-    for (int64_t at = 0; at < n * static_cast<int64_t>(sizeof(T)); at += 64) __builtin_prefetch(bytes + at, 0, 2);
+void merge_prefetch(const T* elements, int64_t ahead, int64_t n) {
+    constexpr auto size = static_cast<int64_t>(sizeof(T));
+    const auto begin = reinterpret_cast<uintptr_t>(elements) + static_cast<uintptr_t>(ahead * size);
+    for (int64_t at = 0; at < n * size; at += 64)
+        __builtin_prefetch(reinterpret_cast<const void*>(begin + static_cast<uintptr_t>(at)), 0, 2);
 }
 
 // Calls body(segment) for every patch that covers a part of the stretch, or every two in neighbouring patch rows, in
-// the order of the grid.
+// the order of the grid. Without `patches` the segments hold their weights alone.
 template <typename F, typename T, typename Body>
 void for_merge_segments(T* patches, const MergeWindow<F>& window, const MergeLayout& layout,
                         const MergeStretch& stretch, int together, const Body& body) {
@@ -90,7 +93,7 @@ void for_merge_segments(T* patches, const MergeWindow<F>& window, const MergeLay
         row.count = static_cast<int>(std::min<int64_t>(together, last_y - ky + 1));
         for (int i = 0; i < row.count; ++i) {
             const int64_t j = stretch.row - (ky + i) * layout.y.stride;
-            row.patch[i] = patches + layout.patch_row(ky + i, stretch.channel) + j * w;
+            row.patch[i] = patches ? patches + layout.patch_row(ky + i, stretch.channel) + j * w : nullptr;
             row.weight[i] = window.grid ? window.grid + j * w : window.x;
             row.weight_y[i] = window.grid ? F(1) : window.y[j];
         }
@@ -99,9 +102,10 @@ void for_merge_segments(T* patches, const MergeWindow<F>& window, const MergeLay
             const int64_t begin = std::max(stretch.begin, left), end = std::min(stretch.end, left + w);
             MergeSegment<T, F> segment = row;
             for (int i = 0; i < row.count; ++i) {
-                segment.patch[i] += kx * next_patch + begin - left;
                 segment.weight[i] += begin - left;
-                if constexpr (std::is_const_v<T>) merge_prefetch(segment.patch[i] + kAhead * w, end - begin);
+                if (!patches) continue;
+                segment.patch[i] += kx * next_patch + begin - left;
+                if constexpr (std::is_const_v<T>) merge_prefetch(segment.patch[i], kAhead * w, end - begin);
             }
             segment.place = static_cast<int>(begin - stretch.begin);
             segment.n = static_cast<int>(end - begin);

@@ -23,7 +23,7 @@ class PatchMerger:
     >>> merger.finish()
 
     The rows of all calls together have the bits of `merge_patches`. A row is finished when every patch that covers it
-    is there; no more than ceil(h / stride) rows of patches are held for that.
+    is there; no more than ceil(h / stride) rows of patches are held for that, and a copy of the batch.
 
     Args:
         shape: (H, W) or (C, H, W) of the scene, in pixels.
@@ -66,8 +66,7 @@ class PatchMerger:
         self.rows = (begin, max(begin, last * step if last < down else height))
         self.rows_done = 0
         self._next, self._end = first * across, last * across  # numbers of patches
-        self._held = min(-(-side // step), last - first)
-        self._ring: torch.Tensor | None = None  # patch row k lies at k modulo _held
+        self._ring: torch.Tensor | None = None  # patch row k lies at k modulo the rows of it
         self._weights: Weights | None = None
 
     def add(self, patches: torch.Tensor) -> torch.Tensor:
@@ -82,20 +81,15 @@ class PatchMerger:
                 missing, or patches that wait for a gradient.
         """
         patches = self._check(patches)
-        ring = self._buffer(patches)
-        across, finished = self.grid.counts[1], []
         with torch.no_grad():
+            ring = self._room(patches)
             while len(patches):
-                slot, column = self._next // across % self._held, self._next % across
-                part = patches[: across - column]
-                ring[slot * across + column :][: len(part)].copy_(part)
+                place = self._next % len(ring)
+                part = patches[: len(ring) - place]
+                ring[place : place + len(part)].copy_(part)
                 patches = patches[len(part) :]
                 self._next += len(part)
-                if self._next % across == 0:
-                    finished.append(self._finished(ring))
-        if len(finished) == 1:
-            return finished[0]
-        return torch.cat(finished, dim=1) if finished else ring.new_empty((ring.shape[1], 0, self.grid.shape[1]))
+            return self._finished(ring)
 
     def finish(self) -> None:
         """Checks that all patches came.
@@ -107,7 +101,7 @@ class PatchMerger:
             raise ValueError(f"{self._end - self._next} patches are missing: add them before finish()")
 
     def _finished(self, ring: torch.Tensor) -> torch.Tensor:
-        """The rows that the patch row which is complete now has finished."""
+        """The rows that the patch rows which are complete have finished."""
         weights = self._weights
         assert weights is not None
         (height, width), (down, across) = self.grid.shape, self.grid.counts
@@ -120,6 +114,25 @@ class PatchMerger:
         self.rows_done += end - begin
         return rows
 
+    def _room(self, patches: torch.Tensor) -> torch.Tensor:
+        """The ring, with room for these patches beside those that unfinished rows still need."""
+        if self._weights is None:
+            self._weights = blend_window(self._window, self.grid, patches)
+        (side, step), across, old = (self.grid.size[0], self.grid.stride[0]), self.grid.counts[1], self._ring
+        row = self.rows[0] + self.rows_done
+        first = max(0, (row - side) // step + 1)  # the first patch row that covers it
+        rows = max(-(-(self._next + len(patches)) // across) - first, 1)
+        if old is not None and len(old) >= rows * across:
+            return old
+        with torch.inference_mode(False):  # a later call may be outside of it
+            ring = patches.new_empty((rows * across, *patches.shape[1:]))
+        if old is not None:
+            for number in range(first * across, self._next, across):
+                count = min(across, self._next - number)
+                ring[number % len(ring) :][:count].copy_(old[number % len(old) :][:count])
+        self._ring = ring
+        return ring
+
     def _check(self, patches: torch.Tensor) -> torch.Tensor:
         patches = _checks.images(patches, "patches", DTYPES)
         check_mode(self._mode, "hann", patches.dtype)
@@ -129,7 +142,7 @@ class PatchMerger:
                 "torch.no_grad(), or merge all patches at once with merge_patches"
             )
         ring = self._ring
-        channels = patches.shape[1] if self._channels is None else self._channels
+        channels = ring.shape[1] if ring is not None else self._channels or patches.shape[1]
         if tuple(patches.shape[1:]) != (channels, *self.grid.size):
             raise ValueError(
                 f"patches must be (n, {channels}, {self.grid.size[0]}, {self.grid.size[1]}), got "
@@ -146,15 +159,6 @@ class PatchMerger:
                 f"{_checks.describe(patches)}"
             )
         return patches
-
-    def _buffer(self, patches: torch.Tensor) -> torch.Tensor:
-        """The patch rows that are held; made with the first batch, which tells channels, dtype and device."""
-        if self._ring is None:
-            self._channels = patches.shape[1]
-            self._weights = blend_window(self._window, self.grid, patches)
-            with torch.inference_mode(False):  # a later call may be outside of it
-                self._ring = patches.new_empty((self._held * self.grid.counts[1], *patches.shape[1:]))
-        return self._ring
 
 
 def _part(patch_rows: object, grid: PatchGrid) -> tuple[int, int]:
