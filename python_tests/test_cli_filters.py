@@ -10,12 +10,16 @@ from rasterio.transform import Affine
 
 from sarcore import ops
 from sarcore.cli import filters, main
-from sarcore.data import Raster, read_raster, write_raster
+from sarcore.data import Scene, SceneWriter
 from sarcore.ops._radar import DOMAINS
 from sarcore.ops.despeckle import METHODS
 from sarcore.ops.point_spread import KINDS
 
 PLACE = {"crs": "EPSG:32631", "transform": Affine(10.0, 0.0, 5e5, 0.0, -10.0, 4.6e6)}
+
+
+def pixels_of(file):
+    return Scene.open(file).read()
 
 
 @pytest.fixture
@@ -61,13 +65,14 @@ def test_despeckle_of_a_geotiff(scene, tmp_path, options, arguments):
     file, decibels = scene
     if "log" in options:  # as numbers, decibels are too far from one for logarithms
         decibels = np.where(decibels == -99, -99, decibels * np.float32(0.23))
-        write_raster(file, read_raster(file).with_pixels(decibels))
+        with rasterio.open(file, "r+") as opened:
+            opened.write(decibels)
     out = tmp_path / "out.tif"
     assert main(["despeckle", str(file), str(out), *options]) == 0
     x = torch.from_numpy(decibels)[None]
     expected = ops.despeckle(x, mask=x != -99, **{"domain": "db", **arguments})[0]
-    np.testing.assert_array_equal(read_raster(out).pixels, expected)
-    kept, given = ([(code, value) for code, _, _, value, _ in read_raster(f).tags] for f in (out, file))
+    np.testing.assert_array_equal(pixels_of(out), expected)
+    kept, given = ([(code, value) for code, _, _, value, _ in Scene.open(f).tags] for f in (out, file))
     assert kept == given
 
 
@@ -82,14 +87,15 @@ def test_looks_are_estimated_and_said(scene, tmp_path, capsys):
 
 def test_eight_bit_images_need_a_declaration(tmp_path, capsys):
     file = tmp_path / "patch.png"
-    write_raster(file, Raster(np.full((1, 64, 64), 180, np.uint8)))
+    with SceneWriter(file, (1, 64, 64), np.uint8) as writer:
+        writer.write(np.full((1, 64, 64), 180, np.uint8))
     out = tmp_path / "out.png"
     assert main(["speckle", str(file), str(out), "--looks", "1"]) == 1
     assert "amplitude" in capsys.readouterr().err
     assert not out.exists()
     assert main(["speckle", str(file), str(out), "--looks", "1", "--domain", "amplitude"]) == 0
     assert "beyond 0 to 255" in capsys.readouterr().out
-    assert read_raster(out).pixels.dtype == np.uint8
+    assert pixels_of(out).dtype == np.uint8
 
 
 def test_complex_images(tmp_path, capsys):
@@ -98,12 +104,12 @@ def test_complex_images(tmp_path, capsys):
     np.save(file, z)
     assert main(["speckle", str(file), str(tmp_path / "w.npy"), "--looks", "1", "--seed", "9"]) == 0
     expected = ops.speckle(torch.from_numpy(z)[None], 1, seed=9, domain="complex")[0]
-    np.testing.assert_array_equal(read_raster(tmp_path / "w.npy").pixels, expected)
+    np.testing.assert_array_equal(pixels_of(tmp_path / "w.npy"), expected)
     assert main(["speckle", str(file), str(tmp_path / "w.npy"), "--looks", "4"]) == 1
     assert "looks must be 1" in capsys.readouterr().err
     assert main(["despeckle", str(file), str(tmp_path / "i.npy"), "--looks", "1"]) == 0
     power = torch.from_numpy(z.real**2 + z.imag**2)[None]
-    np.testing.assert_array_equal(read_raster(tmp_path / "i.npy").pixels, ops.despeckle(power, looks=1.0)[0])
+    np.testing.assert_array_equal(pixels_of(tmp_path / "i.npy"), ops.despeckle(power, looks=1.0)[0])
 
 
 def test_a_complex_tiff_goes_on(tmp_path):
@@ -111,7 +117,7 @@ def test_a_complex_tiff_goes_on(tmp_path):
     np.save(tmp_path / "z.npy", z)
     assert main(["speckle", str(tmp_path / "z.npy"), str(tmp_path / "z.tif"), "--looks", "1"]) == 0
     assert main(["despeckle", str(tmp_path / "z.tif"), str(tmp_path / "i.tif"), "--looks", "1"]) == 0
-    assert read_raster(tmp_path / "i.tif").pixels.dtype == np.float32
+    assert pixels_of(tmp_path / "i.tif").dtype == np.float32
 
 
 @pytest.mark.parametrize(
@@ -131,6 +137,8 @@ def test_a_complex_tiff_goes_on(tmp_path):
         (["despeckle", "scene.tif", "out.tif", "--looks", "4", "--window", "8"], "window must be odd"),
         (["despeckle", "scene.tif", "out.tif", "--looks", "4", "--method", "refined_lee", "--window", "5"], "7"),
         (["despeckle", "scene.tif", "no/where/out.tif"], "does not exist"),
+        (["despeckle", "scene.tif", "out.tif", "--looks", "4", "--tile", "0"], "tile must be"),
+        (["despeckle", "scene.tif", "out.tif", "--looks", "4", "--window", "151"], "window must"),
     ],
 )
 def test_one_line_says_what_is_wrong(scene, tmp_path, monkeypatch, capsys, arguments, words):
@@ -141,6 +149,83 @@ def test_one_line_says_what_is_wrong(scene, tmp_path, monkeypatch, capsys, argum
     assert words in error
     assert error.count("\n") == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".npy"])
+@pytest.mark.parametrize("command", ["speckle", "despeckle"])
+def test_the_result_does_not_depend_on_the_tiles(scene, tmp_path, command, suffix):
+    file, _ = scene
+    arguments = ["--looks", "4", *(["--psf", "hamming"] if command == "speckle" else ["--window", "11"])]
+    whole, tiled = tmp_path / f"whole{suffix}", tmp_path / f"tiled{suffix}"
+    assert main([command, str(file), str(whole), *arguments]) == 0
+    assert main([command, str(file), str(tiled), *arguments, "--tile", "37"]) == 0
+    assert tiled.read_bytes() == whole.read_bytes()
+
+
+def test_a_png_of_tiles_counts_every_pixel_once(tmp_path, capsys):
+    file, out = tmp_path / "patch.png", tmp_path / "out.png"
+    with SceneWriter(file, (1, 64, 64), np.uint8) as writer:
+        writer.write(np.full((1, 64, 64), 180, np.uint8))
+    said = []
+    for tile in ("2048", "20"):
+        options = ["--looks", "1", "--domain", "amplitude", "--tile", tile]
+        assert main(["speckle", str(file), str(out), *options]) == 0
+        said.append(capsys.readouterr().out.split("  ")[-2])
+    assert "beyond 0 to 255" in said[0]
+    assert said[0] == said[1]
+
+
+def test_an_interrupted_command_goes_on(scene, tmp_path, capsys, monkeypatch):
+    file, _ = scene
+    whole, out = tmp_path / "whole.tif", tmp_path / "out.tif"
+    command = ["despeckle", str(file), str(out), "--looks", "4", "--tile", "40"]
+    assert main(["despeckle", str(file), str(whole), "--looks", "4"]) == 0
+    capsys.readouterr()
+    step = filters.ConsoleProgress.step
+
+    def stop(self, rows, logs):
+        step(self, rows, logs)
+        if rows == 120:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(filters.ConsoleProgress, "step", stop)
+    assert main(command) == 130
+    assert "give the same command again to continue" in capsys.readouterr().err
+    assert not out.exists()
+    assert (tmp_path / "out.tif.parts").is_dir()
+    monkeypatch.undo()
+    for other, words in ((["--window", "9"], "overlap was 6 and is 8"), (["--damping", "2"], "damping 1 and is lee")):
+        assert main([*command, *other]) == 1
+        error = capsys.readouterr().err
+        assert words in error
+        assert "--no-resume" in error
+        assert error.count("\n") == 1
+    assert main(command) == 0
+    assert "120 of 200 rows were finished before" in capsys.readouterr().out
+    assert out.read_bytes() == whole.read_bytes()
+    assert not (tmp_path / "out.tif.parts").exists()
+
+
+def test_begin_anew(scene, tmp_path, capsys, monkeypatch):
+    file, _ = scene
+    command = ["despeckle", str(file), str(tmp_path / "out.tif"), "--looks", "4", "--tile", "40"]
+    monkeypatch.setattr(filters.ConsoleProgress, "step", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert main(command) == 130
+    monkeypatch.undo()
+    assert main([*command, "--window", "5", "--no-resume"]) == 0
+    assert "finished before" not in capsys.readouterr().out
+
+
+def test_one_of_several_processes_speaks(scene, tmp_path, capsys, monkeypatch):
+    file, _ = scene
+    monkeypatch.setenv("RANK", "1")
+    with filters._progress() as progress:
+        progress.note("nothing to hear")
+    assert capsys.readouterr().out == ""
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert main(["despeckle", str(file), str(tmp_path / "out.tif"), "--looks", "4"]) == 1
+    assert "RANK and WORLD_SIZE" in capsys.readouterr().err
+    assert not list(tmp_path.glob("out*"))
 
 
 def test_the_words_are_those_of_the_operators():

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from rich.console import Console
 from tyro.conf import Positional, arg
 
 from sarcore.cli.progress import ConsoleProgress
 
 if TYPE_CHECKING:
-    from sarcore.inference import FilteredImage
-    from sarcore.inference.image_filter import Operator
+    import torch
+
+    from sarcore.data import Scene
 
 Domain = Literal["auto", "intensity", "amplitude", "db", "log", "complex"]
 RealDomain = Literal["auto", "intensity", "amplitude", "db", "log"]
@@ -19,6 +23,9 @@ Method = Literal["boxcar", "lee", "enhanced_lee", "kuan", "frost", "gamma_map", 
 Spread = Literal["none", "box", "gaussian", "hamming"]
 In = Annotated[Positional[Path], arg(metavar="IN")]
 Out = Annotated[Positional[Path], arg(metavar="OUT")]
+
+_BAND = 1 << 24  # pixels of a row of tiles, so that memory does not grow with the width either
+_CALL = 1 << 22  # pixels that the operator gets at a time
 
 
 def speckle(
@@ -33,11 +40,13 @@ def speckle(
     psf: Spread = "none",
     oversampling: float = 2.0,
     nodata: float | None = None,
+    tile: int = 2048,
+    resume: bool = True,
 ) -> None:
-    """Add speckle to an image or GeoTIFF; tags and georeference are kept.
+    """Add speckle to an image or a scene of any size; tags and georeference are kept.
 
     Args:
-        input: Image: TIFF, NPY (complex too), PNG or JPEG.
+        input: Image: TIFF, ENVI, NPY (complex too), NPZ, PNG or JPEG.
         output: File to write: .tif and .npy hold floating-point values, .png rounded 8 or 16 bit.
         looks: Looks of the speckle; 1 is the strongest.
         seed: The same seed gives the same speckle.
@@ -46,19 +55,26 @@ def speckle(
         psf: Point spread that correlates neighbouring pixels.
         oversampling: Resolution over pixel spacing of the point spread.
         nodata: Value of pixels to leave alone, beside NaN; by default the one that the file declares.
+        tile: Largest side of the tiles that are worked on, in pixels; the result does not depend on it.
+        resume: Go on with the rows that an interrupted run left.
     """
+    import torch
+
     from sarcore import ops
 
     spread = None if psf == "none" else (psf, oversampling)
-    with ConsoleProgress() as progress:
-        image = _open(input, output, domain, nodata, progress)
-        _run(
-            image,
-            lambda x, mask, row: ops.speckle(
-                x, looks, seed=seed, domain=image.domain, texture=texture, psf=spread, origin=(row, 0), mask=mask
-            ),
-            0, f"speckle, looks {looks:g}", output, progress,
-        )  # fmt: skip
+    with _progress() as progress:
+        scene, unit = _open(input, output, domain, nodata, progress)
+
+        def speckled(x: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+            first = torch.zeros(len(x), dtype=torch.int64)  # every tile is a part of the same image
+            return ops.speckle(
+                x, looks, seed=seed, domain=unit, texture=texture, psf=spread, index=first, origin=positions
+            )
+
+        title = f"speckle, looks {looks:g}"
+        details = f"seed {seed}, domain {unit}, texture {texture}, psf {spread}"
+        _run(scene, speckled, output, 0, (title, details), progress, tile=tile, resume=resume, positions=True)
 
 
 def despeckle(
@@ -72,11 +88,13 @@ def despeckle(
     domain: RealDomain = "auto",
     damping: float = 1.0,
     nodata: float | None = None,
+    tile: int = 2048,
+    resume: bool = True,
 ) -> None:
-    """Filter the speckle of an image or GeoTIFF; tags and georeference are kept. Complex images give intensities.
+    """Filter the speckle of an image or a scene of any size; tags and georeference are kept. |z|^2 of complex ones.
 
     Args:
-        input: Image: TIFF, NPY, PNG or JPEG.
+        input: Image: TIFF, ENVI, NPY, NPZ, PNG or JPEG.
         output: File to write: .tif and .npy hold floating-point values, .png rounded 8 or 16 bit.
         method: Filter.
         window: Side of the window in pixels, odd; 7 for refined_lee.
@@ -84,51 +102,90 @@ def despeckle(
         domain: What the pixels are; auto finds out where the pixels tell.
         damping: Of frost and enhanced_lee: the larger, the more detail is kept.
         nodata: Value of pixels to leave out, beside NaN; by default the one that the file declares.
+        tile: Largest side of the tiles that are worked on, in pixels; the result does not depend on it.
+        resume: Go on with the rows that an interrupted run left.
     """
     import torch
 
     from sarcore import inference, ops
 
-    with ConsoleProgress() as progress:
-        image = inference.detected(_open(input, output, domain, nodata, progress))
-        channels = image.raster.pixels.shape[0]
-        each = [looks] * channels if looks is not None else inference.estimated_looks(image)
+    with _progress() as progress:
+        scene, unit = _open(input, output, domain, nodata, progress)
+        each = [looks] * scene.shape[0] if looks is not None else inference.estimated_looks(scene, unit)
         if looks is None:
             found = ", ".join(f"{value:.1f}" for value in each)
             progress.note(f"looks {found}, estimated from homogeneous blocks; declare them with --looks")
 
-        def filtered(x: torch.Tensor, mask: torch.Tensor | None, row: int) -> torch.Tensor:
-            del row
+        def filtered(x: torch.Tensor) -> torch.Tensor:
+            x, real = (ops.intensity(x), "intensity") if unit == "complex" else (x, unit)
             bands = [
-                ops.despeckle(
-                    x[:, c : c + 1], method, window, each[c], domain=image.domain, damping=damping,
-                    mask=None if mask is None else mask[:, c : c + 1],
-                )
-                for c in range(channels)
-            ]  # fmt: skip
+                ops.despeckle(x[:, c : c + 1], method, window, each[c], domain=real, damping=damping)
+                for c in range(len(each))
+            ]
             return torch.cat(bands, dim=1)
 
-        _run(image, filtered, window // 2, f"{method}, {window}x{window}", output, progress)
+        title, details = f"{method}, {window}x{window}", f"looks {each}, domain {unit}, damping {damping:g}"
+        _run(scene, filtered, output, max(0, window - 1), (title, details), progress, tile=tile, resume=resume)
 
 
-def _open(path: Path, output: Path, domain: str, nodata: float | None, progress: ConsoleProgress) -> FilteredImage:
-    from sarcore.inference import check_output, open_image
+def _progress() -> ConsoleProgress:
+    # Of several processes the first one speaks for all.
+    return ConsoleProgress(console=Console(highlight=False, quiet=os.environ.get("RANK", "0") != "0"))
 
-    image = open_image(path, domain, nodata)
-    check_output(output, image)
-    if image.reason:
-        progress.note(f"{path.name} holds {image.reason}; declare it with --domain")
-    return image
+
+def _open(path: Path, output: Path, domain: str, nodata: float | None, progress: ConsoleProgress) -> tuple[Scene, str]:
+    from sarcore.data import Scene
+    from sarcore.inference import check_output, scene_domain
+
+    scene = Scene.open(path, nodata=nodata)
+    check_output(output, scene)
+    unit, reason = scene_domain(scene, domain)
+    if reason:
+        progress.note(f"{path.name} holds {reason}; declare it with --domain")
+    return scene, unit
 
 
 def _run(
-    image: FilteredImage, operator: Operator, reach: int, title: str, output: Path, progress: ConsoleProgress
+    scene: Scene,
+    operator: Callable[..., torch.Tensor],
+    output: Path,
+    overlap: int,
+    name: tuple[str, str],
+    progress: ConsoleProgress,
+    *,
+    tile: int,
+    resume: bool,
+    positions: bool = False,
 ) -> None:
-    from sarcore.inference import filter_image, save_image
+    from sarcore.inference import lost_georeference, rounding_for, run_scene
 
-    channels, height, width = image.raster.pixels.shape
-    progress.stage(title, height)
-    pixels = filter_image(image, operator, reach=reach, on_rows=lambda rows: progress.step(rows, {}))
-    for note in save_image(output, image, pixels):
+    if tile < 1:
+        raise ValueError(f"tile must be 1 or more, got {tile}")
+    channels, height, width = scene.shape
+    rounding = rounding_for(output, scene)
+    progress.stage(name[0], height)
+    begun = False
+
+    def started(*arguments: torch.Tensor) -> torch.Tensor:
+        nonlocal begun
+        begun = True
+        return operator(*arguments)
+
+    def rows(finished: int) -> None:
+        if not begun:
+            progress.note(f"{finished} of {height} rows were finished before; going on from there")
+        progress.step(finished, {})
+
+    size = _even(height, min(tile, _BAND // (width * channels) + 1)), _even(width, tile)
+    run_scene(
+        scene, started, output, size, overlap, "crop", batch=max(1, _CALL // tile**2), fill=float("nan"),
+        positions=positions, resume=resume, on_rows=rows, name=", ".join(name), convert=rounding,
+    )  # fmt: skip
+    for note in [*([] if rounding is None else rounding.notes()), *lost_georeference(output, scene)]:
         progress.note(note)
     progress.note(f"{output}: {channels} x {height} x {width}")
+
+
+def _even(length: int, most: int) -> int:
+    """The size of equal parts of a length, none larger than `most`."""
+    return -(-length // -(-length // most))

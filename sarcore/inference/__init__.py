@@ -1,21 +1,12 @@
-"""Operators on whole image files: read, filtered strip by strip, written with their tags."""
+"""Any function of patches over a whole scene, in constant memory, resumable, with the scene's georeference."""
 
-from sarcore.inference.image_filter import (
-    FilteredImage,
-    check_output,
-    detected,
+from sarcore.inference.run_scene import run_scene
+from sarcore.inference.scene_arguments import check_output
+from sarcore.inference.scene_filters import (
     estimated_looks,
-    filter_image,
-    open_image,
-    save_image,
+    lost_georeference,
+    rounding_for,
+    scene_domain,
 )
 
-__all__ = [
-    "FilteredImage",
-    "check_output",
-    "detected",
-    "estimated_looks",
-    "filter_image",
-    "open_image",
-    "save_image",
-]
+__all__ = ["check_output", "estimated_looks", "lost_georeference", "rounding_for", "run_scene", "scene_domain"]
