@@ -24,7 +24,7 @@ Spread = Literal["none", "box", "gaussian", "hamming"]
 In = Annotated[Positional[Path], arg(metavar="IN")]
 Out = Annotated[Positional[Path], arg(metavar="OUT")]
 
-_BAND = 1 << 24  # pixels of a row of tiles, so that memory does not grow with the width either
+_BAND = 1 << 23  # pixels of a row of tiles, so that memory does not grow with the width either
 _CALL = 1 << 22  # pixels that the operator gets at a time
 
 
@@ -122,7 +122,7 @@ def despeckle(
                 ops.despeckle(x[:, c : c + 1], method, window, each[c], domain=real, damping=damping)
                 for c in range(len(each))
             ]
-            return torch.cat(bands, dim=1)
+            return torch.cat(bands, dim=1) if len(bands) > 1 else bands[0]
 
         title, details = f"{method}, {window}x{window}", f"looks {each}, domain {unit}, damping {damping:g}"
         _run(scene, filtered, output, max(0, window - 1), (title, details), progress, tile=tile, resume=resume)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import EllipsisType
 from typing import Any
@@ -13,19 +11,14 @@ import numpy as np
 import torch
 
 from sarcore.data import Scene, SceneWriter
-from sarcore.errors import DataError
 from sarcore.inference.scene_arguments import channels_of, check_output, identity, nodata_of, tiles_of
 from sarcore.inference.scene_parts import SceneParts
 from sarcore.inference.scene_pixels import Array, Function, PatchFunction, ScenePixels
-from sarcore.inference.scene_processes import SceneProcesses, process_of_environment, share_of
 from sarcore.inference.scene_rows import BlendedRows, CroppedRows
+from sarcore.inference.scene_run import SceneRun
 from sarcore.inference.scene_tiles import CroppedTiles
 from sarcore.ops import Radiometry
 from sarcore.ops._checks import integer
-
-Writer = Callable[[Sequence[int], np.dtype[Any]], SceneWriter]
-
-_TOLERANCE = 1e-3  # of a value in the first tile, between two computations of it by the same function
 
 
 def run_scene(
@@ -138,89 +131,10 @@ def run_scene(
         "radiometry": None if radiometry is None else radiometry.to_dict(), "nodata": repr(pixels.nodata),
     }  # fmt: skip
     parts = SceneParts(out.with_name(f"{out.name}.parts"), declared)
-    rank, count = process_of_environment()
 
-    # In the folder of the rows, so that nothing is left elsewhere when the process is killed.
-    unfinished = parts.folder / f"{out.stem}.unfinished{out.suffix}"
-
-    def writer(shape: Sequence[int], dtype: np.dtype[Any]) -> SceneWriter:
+    def writer(file: Path, shape: Sequence[int], dtype: np.dtype[Any]) -> SceneWriter:
         whole, value = (shape[0], *source.shape[1:]), pixels.declared(dtype)
-        return SceneWriter(unfinished, whole, dtype, like=source, nodata=value, compression=compression, cog=cog)
+        return SceneWriter(file, whole, dtype, like=source, nodata=value, compression=compression, cog=cog)
 
-    with SceneProcesses(parts.folder, rank, count) as processes, _naming(out, unfinished):
-        processes.join(lambda first: parts.open(resume=resume, alone=first))
-        try:
-            share = share_of(rank, count, tiles.bands)
-            _compute(rows, parts, share, on_rows, None if convert is not None else writer)
-            if processes.is_last():
-                _assemble(parts, out, writer, convert)
-            else:
-                processes.wait()
-        except BaseException:
-            if not parts.finished() and processes.alone():
-                parts.remove()  # nothing to go on with
-            raise
+    SceneRun(rows, parts, out, writer, convert=convert, on_rows=on_rows).complete(resume=resume)
     return out
-
-
-def _compute(
-    rows: CroppedRows | BlendedRows,
-    parts: SceneParts,
-    bands: range,
-    on_rows: Callable[[int], None] | None,
-    check: Writer | None,
-) -> None:
-    """Compute and keep those of the bands that are not there; `check` refuses what cannot be written, early."""
-
-    def tell() -> None:
-        if on_rows is not None:
-            on_rows(sum(end - begin for begin, end in map(rows.tiles.rows, parts.finished())))
-
-    there = parts.check(bands)
-    if there:
-        tell()
-    if 0 in there:
-        _check_same(rows.corner(), parts.load(0), parts.folder)
-    for band, result in rows.compute([band for band in bands if band not in there]):
-        if check is not None:
-            check(result.shape, result.dtype)
-        parts.save(band, result)
-        tell()
-
-
-def _check_same(corner: Array, kept: Array, folder: Path) -> None:
-    before = kept[:, : corner.shape[1], : corner.shape[2]]
-    same = corner.shape == before.shape and corner.dtype == before.dtype
-    if same:
-        differs = corner != before  # NaN too
-        old, new = before[differs], corner[differs]
-        typical = float(np.nanmedian(np.abs(old))) if np.isfinite(old).any() else 0.0
-        same = np.allclose(new, old, rtol=_TOLERANCE, atol=_TOLERANCE * typical, equal_nan=True)
-    if not same:
-        raise DataError(
-            f"{folder} holds the unfinished rows of another function: the first tile comes out different; give the "
-            "same function again, or begin anew with resume=False (--no-resume)"
-        )
-
-
-def _assemble(parts: SceneParts, out: Path, writer: Writer, convert: Callable[[Array], Array] | None) -> None:
-    """Write the file from the bands, which are all there, and remove them."""
-    blocks = map(parts.load, parts.finished())
-    if convert is not None:
-        blocks = map(convert, blocks)
-    first = next(blocks)
-    with writer(first.shape, first.dtype) as file:
-        file.write(first)
-        for block in blocks:
-            file.write(block)
-    os.replace(file.path, out)
-    parts.remove()
-
-
-@contextlib.contextmanager
-def _naming(out: Path, unfinished: Path) -> Iterator[None]:
-    """Errors name the file that was asked for."""
-    try:
-        yield
-    except DataError as error:
-        raise DataError(str(error).replace(str(unfinished), str(out))) from error

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -52,6 +53,17 @@ class ScenePixels:
         """Rows of the scene as they are in the file, (C, end - begin, W)."""
         raw = self.scene.read(begin, 0, end - begin, self.scene.shape[2], channels=self._channels)
         return np.require(raw, requirements="W")  # torch warns of memory that it must not write to
+
+    def bands(self, spans: Iterable[tuple[int, int]]) -> Iterator[Array]:
+        """The rows of each span, the next of which are read while the function works."""
+        with ThreadPoolExecutor(1) as thread:
+            coming = None
+            for begin, end in spans:
+                ready, coming = coming, thread.submit(self.read, begin, end)
+                if ready is not None:
+                    yield ready.result()
+            if coming is not None:
+                yield coming.result()
 
     def prepared(self, raw: Array) -> torch.Tensor:
         """What the function gets of these pixels."""

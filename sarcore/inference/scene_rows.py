@@ -23,9 +23,8 @@ class CroppedRows:
     def compute(self, bands: Sequence[int]) -> Iterator[tuple[int, Array]]:
         """The rows (C', r, W) of each of the bands."""
         across = self.tiles.across()
-        for band in bands:
-            (top, bottom), (begin, end) = self.tiles.span(band), self.tiles.rows(band)
-            raw = self._pixels.read(top, bottom)
+        for band, raw in zip(bands, self._pixels.bands(map(self.tiles.span, bands)), strict=True):
+            top, (begin, end) = self.tiles.span(band)[0], self.tiles.rows(band)
             x = self._pixels.prepared(raw)
             rows: Array | None = None
             for first in range(0, len(across), self._batch):
@@ -71,9 +70,9 @@ class BlendedRows:
         grid = self.tiles.grid
         start = self.tiles.first_patch_row(first)
         merger: PatchMerger | None = None
-        for row in range(start, last):
-            top, bottom = self.tiles.span(row)
-            raw = self._pixels.read(top, bottom)
+        patch_rows = range(start, last)
+        for row, raw in zip(patch_rows, self._pixels.bands(map(self.tiles.span, patch_rows)), strict=True):
+            top = self.tiles.span(row)[0]
             x = self._pixels.prepared(raw)
             merged = []
             for positions in self._batches(row):
