@@ -187,6 +187,19 @@ def test_a_strange_folder_is_left_alone(scene, tmp_path):
     assert (parts_of(out) / "thesis.txt").read_text() == "important"
 
 
+def test_a_file_where_the_folder_should_be_is_said(scene, tmp_path):
+    parts_of(tmp_path / "out.npy").write_text("a file")
+    with pytest.raises(DataError, match=r"cannot write .*out.npy.parts: "):
+        run_scene(scene, lee, tmp_path / "out.npy", **CROP)
+
+
+def test_numbers_of_numpy_are_arguments_too(scene, tmp_path):
+    sizes = {"size": np.int64(24), "overlap": (np.int32(6), 6)}
+    folder = interrupted(scene, tmp_path / "out.npy", 100, {**CROP, **sizes})
+    run_scene(scene, lee, tmp_path / "out.npy", **{**CROP, "overlap": [6, 6]})
+    assert not folder.exists()
+
+
 def test_nothing_is_left_where_nothing_was_finished(scene, tmp_path):
     def fail(x):
         raise Stop

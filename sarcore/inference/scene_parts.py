@@ -43,8 +43,8 @@ class SceneParts:
 
     def __init__(self, folder: Path, fingerprint: Mapping[str, Any]) -> None:
         self.folder = folder
-        # As JSON gives it back: tuples become lists, keys texts.
-        self._fingerprint: dict[str, Any] = json.loads(json.dumps(fingerprint))
+        # As JSON gives it back: tuples become lists, NumPy's integers plain ones.
+        self._fingerprint: dict[str, Any] = json.loads(json.dumps(fingerprint, default=int))
 
     def open(self, *, resume: bool = True, alone: bool = True) -> None:
         """Make the folder this run's: new, or what the same run left there.
@@ -95,14 +95,12 @@ class SceneParts:
 
     def check(self, bands: Iterable[int]) -> list[int]:
         """The bands among these whose rows are there and whole; damaged files are removed."""
-        whole = []
         files = self._files()
-        for band in bands:
-            if band in files:
-                with contextlib.suppress(DataError):
-                    self.load(band)
-                    whole.append(band)
-        return whole
+        there = [band for band in bands if band in files]
+        damaged = {band for band in there if _read(files[band]) is None}
+        for band in damaged:
+            files[band].unlink(missing_ok=True)
+        return [band for band in there if band not in damaged]
 
     def remove(self) -> None:
         """Remove the folder with everything in it."""

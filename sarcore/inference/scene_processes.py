@@ -135,15 +135,16 @@ class SceneProcesses:
         """Keep the other processes out; FileNotFoundError when the folder is gone, unless it is to be made."""
         path = self._folder / ".lock"
         while True:
-            if create:
-                with contextlib.suppress(FileExistsError):
-                    self._folder.mkdir()
             try:
+                if create:
+                    self._folder.mkdir(exist_ok=True)
                 file = open(path, "ab" if create else "r+b")  # noqa: SIM115
             except FileNotFoundError:
-                if create:
-                    continue
+                if create and self._folder.parent.is_dir():
+                    continue  # it was just removed by the run that had it
                 raise
+            except OSError as error:
+                raise DataError(f"cannot write {self._folder}: {error.strerror or error}; make it possible") from error
             with file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 # The folder may have been removed, and made again, while this process waited.
