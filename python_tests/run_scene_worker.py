@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import torch
 
@@ -23,6 +24,8 @@ def main() -> None:
     def fn(x: torch.Tensor) -> torch.Tensor:
         nonlocal calls
         if calls == kill_after and kill_rank in (None, os.environ.get("RANK")):
+            while kill_rank is not None and not Path(f"{out}.parts/process_0.lock").exists():
+                time.sleep(0.05)  # the other one must have begun, to notice
             os.kill(os.getpid(), signal.SIGKILL)
         calls += 1
         time.sleep(wait)
