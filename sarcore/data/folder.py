@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,13 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset
 
+from sarcore.data.card import ScenePlace, read_card
 from sarcore.data.images import ImageHeader, read_header, read_image
 from sarcore.data.manifest import Entry, list_patches
+from sarcore.data.nodata import valid_pixels
+from sarcore.data.shards import read_shard, shard_header, shard_place
 from sarcore.errors import DataError
-from sarcore.ops import Radiometry, encode
+from sarcore.ops import Radiometry, decode, encode
 
 _LIMIT_SAMPLE = 256  # files read for the percentiles of a set that is not 8 bit
 _LIMIT_PERCENTILES = (0.5, 99.5)
@@ -27,7 +29,11 @@ class PatchFolder(Dataset[tuple[torch.Tensor, int]]):
     """Patches of one size with a class and a scene of origin each; item i is (float32 (C, H, W) in [0, 1], label).
 
     ``labels[i]`` indexes ``classes``. ``scenes_known`` is False when a patch has no scene of origin; that patch is then
-    a scene of its own. ``synthetic`` is True for a folder that the simulator wrote.
+    a scene of its own. ``positions``, (N, 2), are the rows and columns of the patches in their scenes in pixels, and
+    ``places`` says where the scenes lie; None and empty unless `write_patch_set` wrote the folder. ``paths[i]`` of a
+    patch in a shard is ``<shard>.npy#<number>``. ``synthetic`` is True for a folder that the simulator wrote.
+
+    Pixels without data, where the radiometry declares their value, are filled with the low limit: 0 in an item.
 
     >>> import tempfile
     >>> from sarcore.data import write_simulated
@@ -46,6 +52,8 @@ class PatchFolder(Dataset[tuple[torch.Tensor, int]]):
     dtype: np.dtype[Any]
     scenes_known: bool = True
     synthetic: bool = False
+    positions: torch.Tensor | None = None
+    places: dict[str, ScenePlace] = field(default_factory=dict)
 
     @classmethod
     def open(
@@ -53,10 +61,11 @@ class PatchFolder(Dataset[tuple[torch.Tensor, int]]):
     ) -> PatchFolder:
         """Open ``root/<class>/*``, ``root/train/<class>/*`` or a root with labels.csv (file, class, scene).
 
-        ``manifest`` names another CSV; its files are relative to ``root``. Without a ``radiometry``, 8-bit data are
-        digital numbers 0 to 255, and others lie between the 0.5 and 99.5 percentiles of (a sample of) the WHOLE set.
-        Only file headers are read. Raises DataError for a missing or empty folder, no class sub-folder, a class with
-        one image, patches that differ in size, channels or dtype, and unreadable files.
+        ``manifest`` names another CSV; its files are relative to ``root``. Without a ``radiometry`` it is that of the
+        set's card, where `write_patch_set` wrote one; else 8-bit data are digital numbers 0 to 255, and others lie
+        between the 0.5 and 99.5 percentiles of (a sample of) the WHOLE set. Only file headers are read. Raises
+        DataError for a missing or empty folder, no class sub-folder, a class with one image (but what was tiled from
+        scenes is taken as it is), patches that differ in size, channels or dtype, and unreadable files.
         """
         if radiometry is not None and radiometry.out != "float32":
             raise ValueError(
@@ -66,8 +75,11 @@ class PatchFolder(Dataset[tuple[torch.Tensor, int]]):
         root = Path(root)
         entries = list_patches(root, Path(manifest) if manifest is not None else None)
         classes = sorted({entry.class_name for entry in entries})
-        _check_class_sizes(root, entries, classes)
-        header = _common_header(entries)
+        card = read_card(root)
+        if not card.tiled:
+            _check_class_sizes(root, entries, classes)
+        radiometry = radiometry or card.radiometry
+        header = _common_header(entries, allow_complex=radiometry is not None and radiometry.unit == "complex")
         paths = [entry.path for entry in entries]
         return cls(
             root=root,
@@ -79,7 +91,9 @@ class PatchFolder(Dataset[tuple[torch.Tensor, int]]):
             shape=header.shape,
             dtype=header.dtype,
             scenes_known=all(entry.scene is not None for entry in entries),
-            synthetic=_is_synthetic(root),
+            synthetic=card.synthetic,
+            positions=_positions(entries) if card.tiled else None,
+            places=card.places,
         )
 
     def __len__(self) -> int:
@@ -98,6 +112,7 @@ class PatchFolder(Dataset[tuple[torch.Tensor, int]]):
             paths=[self.paths[i] for i in chosen],
             labels=self.labels[torch.tensor(chosen, dtype=torch.int64)],
             scenes=[self.scenes[i] for i in chosen],
+            positions=None if self.positions is None else self.positions[torch.tensor(chosen, dtype=torch.int64)],
         )
 
     def of_class(self, name: str) -> PatchFolder:
@@ -112,7 +127,7 @@ class PatchFolder(Dataset[tuple[torch.Tensor, int]]):
         return {name: int(count) for name, count in zip(self.classes, counts, strict=True)}
 
     def arrays(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """All patches in memory: (N, C, H, W) uint8, uint16 or float32 in NATIVE units, and the labels (N,).
+        """All patches in memory: (N, C, H, W) uint8, uint16, complex64 or float32 in NATIVE units, and the labels (N,).
 
         ``encode(patches, folder.radiometry)`` gives what the items give; one byte a pixel keeps small sets in memory.
         """
@@ -123,19 +138,39 @@ class PatchFolder(Dataset[tuple[torch.Tensor, int]]):
 
     def _native(self, index: int) -> npt.NDArray[Any]:
         path = self.paths[index]
-        image = read_image(path)
+        image = read_patch(path)
         if image.shape != self.shape or image.dtype != self.dtype:
             raise DataError(
                 f"the image {path} was {_describe(ImageHeader(self.shape, self.dtype))} when the folder was opened "
                 f"and is {_describe(ImageHeader(image.shape, image.dtype))} now; open the folder again"
             )
-        if image.dtype.kind == "f" and not np.isfinite(image).all():
+        if self.radiometry.nodata is not None:
+            missing = ~valid_pixels(image, self.radiometry.nodata) & ~np.isinf(image)
+            if missing.any():
+                image[missing] = _lowest(self.radiometry, image.dtype)
+        if image.dtype.kind in "fc" and not np.isfinite(image).all():
             raise DataError(f"the image {path} holds NaN or infinite values; fill or remove it")
         return image.astype(_memory_dtype(self.dtype), copy=False)
 
 
+def read_patch(path: Path) -> npt.NDArray[Any]:
+    """The pixels (C, h, w) of a patch, from its own file or from its shard; complex numbers too.
+
+    Raises DataError as `read_image`.
+    """
+    place = shard_place(path)
+    return read_image(path, allow_complex=True) if place is None else read_shard(place)
+
+
+def _lowest(radiometry: Radiometry, dtype: np.dtype[Any]) -> float:
+    """The stored value that is encoded to 0; of integers the next one above."""
+    value = float(decode(torch.zeros(1, dtype=torch.float64), replace(radiometry, nodata=None, out="float64")))
+    value = value**0.5 if radiometry.unit == "complex" else value  # of |z|^2
+    return float(np.ceil(value)) if dtype.kind in "ui" else value
+
+
 def _memory_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    return dtype if dtype in (np.uint8, np.uint16) else np.dtype(np.float32)
+    return dtype if dtype in (np.uint8, np.uint16) else np.dtype(np.complex64 if dtype.kind == "c" else np.float32)
 
 
 def _check_class_sizes(root: Path, entries: list[Entry], classes: list[str]) -> None:
@@ -151,10 +186,27 @@ def _describe(header: ImageHeader) -> str:
     return f"{height} x {width} pixels, {channels} channel{'s' if channels > 1 else ''}, {header.dtype}"
 
 
-def _common_header(entries: list[Entry]) -> ImageHeader:
-    first = read_header(entries[0].path)
-    for entry in entries[1:]:
-        header = read_header(entry.path)
+def _positions(entries: list[Entry]) -> torch.Tensor | None:
+    found = [entry.position for entry in entries if entry.position is not None]
+    return torch.tensor(found, dtype=torch.int64) if len(found) == len(entries) else None
+
+
+def _headers(entries: list[Entry], allow_complex: bool) -> Iterator[tuple[Entry, ImageHeader]]:
+    """Of every file, but of every shard once: its patches have one shape."""
+    seen: set[Path] = set()
+    for entry in entries:
+        place = shard_place(entry.path)
+        if place is None:
+            yield entry, read_header(entry.path, allow_complex=allow_complex)
+        elif place.file not in seen:
+            seen.add(place.file)
+            yield entry, shard_header(place.file)[1]
+
+
+def _common_header(entries: list[Entry], allow_complex: bool) -> ImageHeader:
+    headers = _headers(entries, allow_complex)
+    _, first = next(headers)
+    for entry, header in headers:
         if header.shape[1:] != first.shape[1:]:
             side = min(*header.shape[1:], *first.shape[1:])
             advice = f"centre-crop all patches to one size, for example {side} x {side}"
@@ -172,20 +224,9 @@ def _default_radiometry(root: Path, paths: list[Path], dtype: np.dtype[Any]) -> 
     if dtype == np.uint8:
         return Radiometry("digital", 0.0, 255.0)
     chosen = np.unique(np.linspace(0, len(paths) - 1, min(_LIMIT_SAMPLE, len(paths))).round().astype(int))
-    values = np.concatenate([read_image(paths[i]).ravel().astype(np.float32) for i in chosen])
+    values = np.concatenate([read_patch(paths[i]).ravel().astype(np.float32) for i in chosen])
     values = values[np.isfinite(values)]
     low, high = np.percentile(values, _LIMIT_PERCENTILES) if values.size else (0.0, 0.0)
     if not low < high:
         raise DataError(f"the patches of {root} are constant or not finite, so no limits follow; give the radiometry")
     return Radiometry("digital", float(low), float(high))
-
-
-def _is_synthetic(root: Path) -> bool:
-    card = root / "dataset.json"
-    if not card.is_file():
-        return False
-    try:
-        content = json.loads(card.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"the data set card {card} cannot be read ({error}); correct or remove it") from error
-    return isinstance(content, dict) and content.get("synthetic") is True

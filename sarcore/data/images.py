@@ -35,11 +35,12 @@ class ImageHeader(NamedTuple):
     dtype: np.dtype[Any]
 
 
-def read_image(path: str | Path) -> npt.NDArray[Any]:
+def read_image(path: str | Path, *, allow_complex: bool = False) -> npt.NDArray[Any]:
     """Read an image as an array (C, H, W) in its own dtype (big-endian values become native-endian).
 
-    A TIFF may be (H, W), (H, W, samples) or have one page per channel; NPY is (H, W) or (C, H, W). Raises DataError
-    with the path for a missing, corrupt or truncated file and for a format, a mode or a shape that is not supported.
+    A TIFF may be (H, W), (H, W, samples) or have one page per channel; NPY is (H, W) or (C, H, W). Complex numbers are
+    refused unless `allow_complex`: few callers know what to do with them. Raises DataError with the path for a missing,
+    corrupt or truncated file and for a format, a mode or a shape that is not supported.
 
     >>> read_image(write_image(Path(tempfile.mkdtemp()) / "a.png", np.zeros((1, 4, 6), dtype=np.uint8))).shape
     (1, 4, 6)
@@ -54,9 +55,9 @@ def read_image(path: str | Path) -> npt.NDArray[Any]:
 
             with tifffile.TiffFile(path) as tiff:
                 series = tiff.series[0]
-                array = _channels_first(series.asarray(), series.axes, path)
+                array = _channels_first(series.asarray(), series.axes, path, allow_complex)
         else:
-            array = _channels_first(np.load(path, allow_pickle=False), "", path)
+            array = _channels_first(np.load(path, allow_pickle=False), "", path, allow_complex)
         return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
     except DataError:
         raise
@@ -64,7 +65,7 @@ def read_image(path: str | Path) -> npt.NDArray[Any]:
         raise unreadable(path, error) from error
 
 
-def read_header(path: str | Path) -> ImageHeader:
+def read_header(path: str | Path, *, allow_complex: bool = False) -> ImageHeader:
     """Shape and dtype of an image without decoding its pixels; finds truncated PNG, TIFF and NPY files on the way.
 
     Raises DataError as `read_image` does.
@@ -78,9 +79,9 @@ def read_header(path: str | Path) -> ImageHeader:
         if kind == "pillow":
             return _pillow_header(path)
         if kind == "tiff":
-            return _tiff_header(path)
+            return _tiff_header(path, allow_complex)
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-        return _header(_channels_first(mapped, "", path))
+        return _header(_channels_first(mapped, "", path, allow_complex))
     except DataError:
         raise
     except Exception as error:  # as above
@@ -207,7 +208,7 @@ def _pillow_header(path: Path) -> ImageHeader:
     return ImageHeader((channels, height, width), np.dtype(dtype))
 
 
-def _tiff_header(path: Path) -> ImageHeader:
+def _tiff_header(path: Path, allow_complex: bool) -> ImageHeader:
     import tifffile
 
     with tifffile.TiffFile(path) as tiff:
@@ -219,7 +220,7 @@ def _tiff_header(path: Path) -> ImageHeader:
                 f"the image {path} is truncated ({path.stat().st_size} of {last} bytes); replace or remove it"
             )
         empty = np.broadcast_to(np.zeros((), dtype=series.dtype), series.shape)
-        return _header(_channels_first(empty, series.axes, path))
+        return _header(_channels_first(empty, series.axes, path, allow_complex))
 
 
 def _header(array: npt.NDArray[Any]) -> ImageHeader:
@@ -227,9 +228,9 @@ def _header(array: npt.NDArray[Any]) -> ImageHeader:
     return ImageHeader((channels, height, width), array.dtype.newbyteorder("="))
 
 
-def _channels_first(array: npt.NDArray[Any], axes: str, path: Path) -> npt.NDArray[Any]:
+def _channels_first(array: npt.NDArray[Any], axes: str, path: Path, allow_complex: bool = False) -> npt.NDArray[Any]:
     """(H, W), (H, W, samples) or (C, H, W) to (C, H, W); the axes letters are those of tifffile, '' means C, H, W."""
-    if array.dtype.kind not in "uif":
+    if array.dtype.kind not in ("uifc" if allow_complex else "uif"):
         raise DataError(f"the image {path} holds {array.dtype}; save real numbers (for complex data |z| or |z|^2)")
     if array.ndim == 3 and axes.endswith("S"):
         array = np.moveaxis(array, 2, 0)

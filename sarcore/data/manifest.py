@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sarcore.data.images import IMAGE_SUFFIXES
+from sarcore.data.shards import shard_header, shard_place, stored_file
 from sarcore.errors import DataError
 
 _SCENE_PATTERN = re.compile(r"(?P<scene>.+)_\d+_\d+")  # <scene>_<row>_<col>
 
 
 class Entry(NamedTuple):
-    """One patch: its file, its class and the scene it was cut from (None when nothing tells)."""
+    """One patch: its file, its class, the scene it was cut from and its place there (None when nothing tells)."""
 
-    path: Path
+    path: Path  # or <shard>.npy#<number>
     class_name: str
     scene: str | None
+    position: tuple[int, int] | None = None  # row and column of its upper left pixel
 
 
 def list_patches(root: Path, manifest: Path | None) -> list[Entry]:
@@ -38,7 +40,12 @@ def list_patches(root: Path, manifest: Path | None) -> list[Entry]:
     if manifest is None and (root / "labels.csv").is_file():
         manifest = root / "labels.csv"
     entries = _from_folders(root) if manifest is None else _from_csv(root, manifest)
-    return sorted(entries, key=lambda entry: entry.path)
+    return sorted(entries, key=lambda entry: _order(entry.path))
+
+
+def _order(path: Path) -> tuple[Path, int]:
+    """By path, and in a shard by number: 9 before 10."""
+    return shard_place(path) or (path, -1)
 
 
 def _images(folder: Path) -> list[Path]:
@@ -78,9 +85,13 @@ def scene_from_name(path: Path) -> str | None:
 
 
 def _from_csv(root: Path, manifest: Path) -> list[Entry]:
-    """Columns file (relative to ``root``), class (else the parent folder's name) and scene (else the file name's)."""
+    """Columns file (relative to ``root``), class (else the parent folder's name) and scene (else the file name's).
+
+    With the columns row and column too, the place in the scene in pixels.
+    """
     entries: list[Entry] = []
     seen: set[Path] = set()
+    shards: dict[Path, int] = {}
     try:
         with open(manifest, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -90,7 +101,7 @@ def _from_csv(root: Path, manifest: Path) -> list[Entry]:
                 )
             for row in reader:
                 entry = _csv_entry(root, row)
-                if entry is None or not entry.path.is_file() or entry.path in seen:
+                if entry is None or not _exists(entry.path, shards) or entry.path in seen:
                     trouble = "names no file" if entry is None else f"names {entry.path}, which does not exist"
                     trouble = f"names {row['file']} a second time" if entry and entry.path in seen else trouble
                     raise DataError(f"line {reader.line_num} of the manifest {manifest} {trouble}; correct the line")
@@ -103,10 +114,28 @@ def _from_csv(root: Path, manifest: Path) -> list[Entry]:
     return entries
 
 
+def _exists(path: Path, shards: dict[Path, int]) -> bool:
+    """Whether there is such a file, or such a patch in a shard; `shards` remembers how many each has."""
+    place = shard_place(path)
+    if place is None:
+        return path.is_file()
+    if place.file not in shards:
+        shards[place.file] = shard_header(place.file)[0] if place.file.is_file() else 0
+    return place.number < shards[place.file]
+
+
 def _csv_entry(root: Path, row: dict[str, str | None]) -> Entry | None:
     name = (row["file"] or "").strip()
     if not name:
         return None
     path = root / name
     class_name = (row.get("class") or "").strip() or path.parent.name
-    return Entry(path, class_name, (row.get("scene") or "").strip() or scene_from_name(path))
+    scene = (row.get("scene") or "").strip() or scene_from_name(stored_file(path))
+    return Entry(path, class_name, scene, _position(row))
+
+
+def _position(row: dict[str, str | None]) -> tuple[int, int] | None:
+    try:
+        return int(row.get("row") or ""), int(row.get("column") or "")
+    except ValueError:
+        return None

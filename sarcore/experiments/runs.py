@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sarcore.data import PatchFolder
+from sarcore.data.shards import stored_file
 from sarcore.engine import write_run_info
 from sarcore.errors import SarcoreError
 
@@ -53,7 +54,7 @@ def data_fingerprint(folder: PatchFolder) -> str:
     digest = hashlib.sha256(repr((folder.shape, folder.radiometry.to_dict())).encode())
     for path, label, scene in zip(folder.paths, folder.labels.tolist(), folder.scenes, strict=True):
         name = path.relative_to(folder.root).as_posix()
-        digest.update(f"{name}\0{path.stat().st_size}\0{folder.classes[label]}\0{scene}\n".encode())
+        digest.update(f"{name}\0{stored_file(path).stat().st_size}\0{folder.classes[label]}\0{scene}\n".encode())
     return digest.hexdigest()[:16]
 
 
