@@ -2,7 +2,9 @@
 
 from sarcore.data.folder import PatchFolder
 from sarcore.data.images import IMAGE_SUFFIXES, read_image, write_image
+from sarcore.data.leakage import check_leakage
 from sarcore.data.limits import percentile_limits, scene_limits, scene_radiometry, scene_unit
+from sarcore.data.near_duplicates import near_duplicates
 from sarcore.data.scene import Scene
 from sarcore.data.scene_writer import SceneWriter
 from sarcore.data.simulator import (
@@ -12,7 +14,8 @@ from sarcore.data.simulator import (
     simulate_scene,
     write_simulated,
 )
-from sarcore.data.split import Split, check_leakage, split_by_scene
+from sarcore.data.split import Split, split_by_scene
+from sarcore.data.split_blocks import split_by_blocks
 from sarcore.data.units import UnitGuess, check_unit, detect_unit
 
 __all__ = [
@@ -27,6 +30,7 @@ __all__ = [
     "check_leakage",
     "check_unit",
     "detect_unit",
+    "near_duplicates",
     "percentile_limits",
     "read_image",
     "scene_limits",
@@ -34,6 +38,7 @@ __all__ = [
     "scene_unit",
     "simulate_reflectivity",
     "simulate_scene",
+    "split_by_blocks",
     "split_by_scene",
     "write_image",
     "write_simulated",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sarcore.data.folder import PatchFolder
-from sarcore.data.images import read_image, write_bytes
+from sarcore.data.footprints import overlapping_scenes
+from sarcore.data.images import write_bytes
 from sarcore.errors import DataError
 
 PARTS = ("train", "val", "test")
@@ -35,6 +35,8 @@ class Split:
     val: list[int]
     test: list[int]
     seed: int
+    buffer: int = 0
+    """Pixels around a patch in which no patch of another part lies, as far as the places of the patches are known."""
 
     def save(self, path: str | Path) -> Path:
         """Write as JSON, atomically."""
@@ -46,19 +48,20 @@ class Split:
         try:
             content: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
             parts = {part: [int(i) for i in content[part]] for part in PARTS}
-            return cls(**parts, seed=int(content["seed"]))
+            return cls(**parts, seed=int(content["seed"]), buffer=int(content.get("buffer", 0)))
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise DataError(f"the split {path} cannot be read ({error!r}); make it again") from error
 
 
 def split_by_scene(
-    folder: PatchFolder, fractions: tuple[float, float, float] = (0.7, 0.1, 0.2), seed: int = 0
+    folder: PatchFolder, fractions: tuple[float, float, float] = (0.7, 0.1, 0.2), seed: int = 0, *, buffer: int = 0
 ) -> Split:
     """Draw a split with disjoint scenes whose class proportions are close to ``fractions`` (train, val, test).
 
     Minimises ``sum over parts p and classes c of (n_pc / n_c - f_p)^2`` greedily, then by moving single scenes. A class
     with at least two scenes gets one in train and one in test (where that is possible for all classes together); a
-    class with a single scene goes to train. The val fraction may be 0. Raises ValueError for fractions that are
+    class with a single scene goes to train. The val fraction may be 0. Scenes that overlap on Earth, or come within
+    ``buffer`` pixels, count as one, where the folder knows where they lie. Raises ValueError for fractions that are
     negative, do not add up to 1, or leave no train or test; DataError for fewer than two scenes.
 
     >>> import tempfile
@@ -68,18 +71,53 @@ def split_by_scene(
     >>> {folder.scenes[i] for i in split.train} & {folder.scenes[i] for i in split.test}
     set()
     """
+    goal = check_fractions(fractions)
+    names = scene_groups(folder, buffer)
+    if len(set(names)) < 2:
+        apart = "come from one scene" if len(set(folder.scenes)) < 2 else "come from scenes that all overlap"
+        raise DataError(f"the patches of {folder.root} {apart}; a split by scene needs at least 2")
+    part_of = assign(names, folder, goal, seed)
+    train, val, test = (np.flatnonzero(part_of == p).tolist() for p in range(3))
+    return Split(train, val, test, seed, buffer)
+
+
+def check_fractions(fractions: tuple[float, float, float]) -> Floats:
+    """The fractions as an array; ValueError as `split_by_scene` says.
+
+    >>> check_fractions((0.5, 0.0, 0.5))
+    array([0.5, 0. , 0.5])
+    """
     goal = np.array(fractions, dtype=np.float64)
     if goal.shape != (3,) or (goal < 0).any() or abs(goal.sum() - 1) > 1e-6 or goal[0] == 0 or goal[2] == 0:
         raise ValueError(f"fractions are (train, val, test), add up to 1, train and test above 0; got {fractions}")
-    names, scene_of = np.unique(np.array(folder.scenes), return_inverse=True)
-    if len(names) < 2:
-        raise DataError(f"the patches of {folder.root} come from one scene; a split by scene needs at least 2")
+    return goal
+
+
+def scene_groups(folder: PatchFolder, buffer: int = 0) -> list[str]:
+    """For each patch the name of its scene, or of the first scene that overlaps with it, directly or through others.
+
+    >>> import tempfile
+    >>> from sarcore.data import write_simulated
+    >>> folder = PatchFolder.open(write_simulated(f"{tempfile.mkdtemp()}/set", scenes_per_class=1, size=32))
+    >>> scene_groups(folder) == folder.scenes
+    True
+    """
+    present = set(folder.scenes)
+    places = {name: place for name, place in folder.places.items() if name in present}
+    first = {name: name for name in present}
+    for one, other in overlapping_scenes(places, buffer):
+        kept, gone = sorted((first[one], first[other]))
+        first = {name: kept if root == gone else root for name, root in first.items()}
+    return [first[name] for name in folder.scenes]
+
+
+def assign(groups: Sequence[str], folder: PatchFolder, goal: Floats, seed: int) -> npt.NDArray[np.int64]:
+    """The part (0, 1, 2) of every patch, so that no group (a scene, a block) is in two."""
+    names, group_of = np.unique(np.array(groups), return_inverse=True)
     counts = np.zeros((len(names), len(folder.classes)))
-    np.add.at(counts, (scene_of, folder.labels.numpy()), 1.0)
+    np.add.at(counts, (group_of, folder.labels.numpy()), 1.0)
     counts = counts[:, counts.any(axis=0)]
-    part_of = _assign(counts, goal, np.random.default_rng(seed))[scene_of]
-    train, val, test = (np.flatnonzero(part_of == p).tolist() for p in range(3))
-    return Split(train, val, test, seed)
+    return _assign(counts, goal, np.random.default_rng(seed))[group_of]
 
 
 def _assign(counts: Floats, goal: Floats, rng: np.random.Generator) -> npt.NDArray[np.int64]:
@@ -118,44 +156,3 @@ def _cheapest(parts: Floats, scene: Floats, usable: npt.NDArray[np.int64], cost:
         trial[part] += scene
         costs.append(cost(trial))
     return int(usable[int(np.argmin(costs))])
-
-
-def check_leakage(folder: PatchFolder, split: Split) -> list[str]:
-    """What the parts of a split share, one sentence each: patches, scenes, and patches with equal pixels; [] if clean.
-
-    Reads every patch of the split. Scenes are compared only as far as the folder knows them.
-
-    >>> import tempfile
-    >>> from sarcore.data import write_simulated
-    >>> folder = PatchFolder.open(write_simulated(f"{tempfile.mkdtemp()}/set", scenes_per_class=3, size=32))
-    >>> check_leakage(folder, split_by_scene(folder))
-    []
-    """
-    indices = {"train": split.train, "val": split.val, "test": split.test}
-    digests = {part: {_digest(folder.paths[i]): i for i in chosen} for part, chosen in indices.items()}
-    messages = []
-    for first, second in combinations(PARTS, 2):
-        twice = set(indices[first]) & set(indices[second])
-        if twice:
-            messages.append(
-                f"{len(twice)} patches are in {first} and in {second}, for example {folder.paths[min(twice)]}"
-            )
-        scenes = {folder.scenes[i] for i in indices[first]} & {folder.scenes[i] for i in indices[second]}
-        if scenes:
-            messages.append(f"{len(scenes)} scenes are in {first} and in {second}, for example {min(scenes)}")
-        equal = digests[first].keys() & digests[second].keys()
-        pairs = sorted(
-            (digests[first][d], digests[second][d]) for d in equal if digests[first][d] != digests[second][d]
-        )
-        if pairs:
-            one, other = pairs[0]
-            messages.append(
-                f"{len(pairs)} patches of {first} and {second} have equal pixels, for example "
-                f"{folder.paths[one]} and {folder.paths[other]}"
-            )
-    return messages
-
-
-def _digest(path: Path) -> bytes:
-    image = read_image(path)  # pixels, not file bytes: a copy saved with other compression is still a copy
-    return hashlib.sha256(repr((image.shape, image.dtype.str)).encode() + image.tobytes()).digest()
