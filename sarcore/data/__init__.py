@@ -5,6 +5,7 @@ from sarcore.data.images import IMAGE_SUFFIXES, read_image, write_image
 from sarcore.data.leakage import check_leakage
 from sarcore.data.limits import percentile_limits, scene_limits, scene_radiometry, scene_unit
 from sarcore.data.near_duplicates import near_duplicates
+from sarcore.data.patch_set import write_patch_set
 from sarcore.data.scene import Scene
 from sarcore.data.scene_writer import SceneWriter
 from sarcore.data.simulator import (
@@ -41,5 +42,6 @@ __all__ = [
     "split_by_blocks",
     "split_by_scene",
     "write_image",
+    "write_patch_set",
     "write_simulated",
 ]

@@ -85,19 +85,27 @@ def whole(place: ScenePlace) -> Floats:
 def outlines(place: ScenePlace, target: ScenePlace, windows: Floats | None = None) -> Floats:
     """Corners (M, 4, 2) of windows of one scene (of all of it), as rows and columns of another, both georeferenced.
 
-    >>> here, there = ScenePlace((9, 9), "local", (1, 0, 0, 0, -1, 0)), ScenePlace((9, 9), "local", (1, 0, 5, 0, 1, 0))
+    >>> here, there = ScenePlace((9, 9), "local", (1, 0, 0, 0, 1, 0)), ScenePlace((9, 9), "local", (1, 0, 5, 0, 1, 2))
     >>> outlines(there, here)[0].tolist()
-    [[0.0, 5.0], [0.0, 14.0], [-9.0, 14.0], [-9.0, 5.0]]
+    [[2.0, 5.0], [2.0, 14.0], [11.0, 14.0], [11.0, 5.0]]
     """
     assert place.transform is not None
     assert target.transform is not None
     corners = _corners(whole(place) if windows is None else windows)
     x, y = _to_map(place.transform, corners)
     x, y = _reprojected(place.crs, target.crs, x, y)
-    a, b, c, d, e, f = target.transform
+    return np.stack(to_pixels(target.transform, x, y), axis=-1)
+
+
+def to_pixels(transform: Transform, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Rows and columns of places on the map.
+
+    >>> to_pixels((10, 0, 500, 0, -10, 900), np.array([520.0]), np.array([895.0]))
+    (array([0.5]), array([2.]))
+    """
+    a, b, c, d, e, f = transform
     scale = a * e - b * d
-    column, row = (e * (x - c) - b * (y - f)) / scale, (a * (y - f) - d * (x - c)) / scale
-    return np.stack([row, column], axis=-1)
+    return (a * (y - f) - d * (x - c)) / scale, (e * (x - c) - b * (y - f)) / scale
 
 
 def _corners(windows: Floats) -> Floats:
@@ -115,7 +123,7 @@ def _reprojected(source: str | None, target: str | None, x: Floats, y: Floats) -
     if source == target:
         return x, y
     try:
-        from rasterio.warp import transform  # type: ignore[import-untyped]
+        from rasterio.warp import transform
     except ModuleNotFoundError as error:
         raise DataError(
             "the scenes have different CRS; comparing where they lie needs a package: pip install 'sarcore[geo]'"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -161,23 +161,42 @@ def _limits(
     nodata: float | None,
     channel: int | None,
 ) -> dict[int, tuple[float, float]]:
-    _check_percentiles(percentiles)
-    wanted = Radiometry(unit, 0, 1, nodata, scale=scale).scale
-    assert wanted is not None
     scene = _opened(source)
     count = scene.shape[0]
     if channel is not None and not 0 <= channel < count:
         raise DataError(f"channel must be 0 to {count - 1}, got {channel}")
     channels = list(range(count)) if channel is None else [channel]
-    nodata = scene.nodata if nodata is None else nodata
-    whole = wanted == unit and scene.dtype.kind in "ui"
+    return limits_of_scenes([scene], unit, scale, percentiles, nodata, channels=channels)
+
+
+def limits_of_scenes(
+    scenes: Sequence[Scene],
+    unit: str,
+    scale: str | None = None,
+    percentiles: tuple[float, float] = (1, 99),
+    nodata: float | None = None,
+    *,
+    channels: Sequence[int],
+) -> dict[int, tuple[float, float]]:
+    """`scene_limits` of the pixels of all scenes together: of each channel, and of all under `ALL`.
+
+    >>> scenes = [Scene.open(np.full((2, 2), value)) for value in (1, 3)]
+    >>> limits_of_scenes(scenes, "digital", percentiles=(0, 100), channels=[0])[ALL]
+    (1.0, 3.0)
+    """
+    _check_percentiles(percentiles)
+    wanted = Radiometry(unit, 0, 1, nodata, scale=scale).scale
+    assert wanted is not None
+    whole = wanted == unit and all(scene.dtype.kind in "ui" for scene in scenes)
 
     def blocks(first: bool) -> Iterable[tuple[int, Values]]:
-        for window in scene.blocks():
-            for number, block in zip(channels, scene.read(*window, channels), strict=True):
-                if first:
-                    check_unit(block, unit, nodata)
-                yield number, _on_scale(block, unit, wanted, nodata)
+        for scene in scenes:
+            missing = scene.nodata if nodata is None else nodata
+            for window in scene.blocks():
+                for number, block in zip(channels, scene.read(*window, channels), strict=True):
+                    if first:
+                        check_unit(block, unit, missing)
+                    yield number, _on_scale(block, unit, wanted, missing)
 
     return percentiles_of(blocks, percentiles, whole)
 

@@ -148,7 +148,8 @@ def _correlation(a: torch.Tensor, b: torch.Tensor, reach: int) -> torch.Tensor:
     spectra = torch.fft.rfft2(a, s=size) * torch.fft.rfft2(b, s=size).conj()
     found = torch.fft.irfft2(spectra, s=size)
     shifts = torch.arange(-reach, reach + 1)
-    return found[:, shifts % size[0]][:, :, shifts % size[1]].flatten(1).amax(1)
+    near: torch.Tensor = found[:, shifts % size[0]][:, :, shifts % size[1]]
+    return near.flatten(1).amax(1)
 
 
 def _means(x: torch.Tensor, cell: int) -> torch.Tensor:
@@ -170,4 +171,5 @@ def _ranks(x: torch.Tensor) -> torch.Tensor:
 
 def _unit(x: torch.Tensor) -> torch.Tensor:
     x = x - x.mean((1, 2), keepdim=True)
-    return x / torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True).clamp_min(1e-6)
+    length: torch.Tensor = torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True)
+    return x / length.clamp_min(1e-6)

@@ -1,0 +1,249 @@
+"""Writing a patch set: scenes cut into patches with their classes, a manifest and a card."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sarcore.data.card import CARD_FILE, TILED, stored_radiometry
+from sarcore.data.images import write_bytes
+from sarcore.data.label_map import LabelMap, SceneLabels
+from sarcore.data.patch_cut import Job, cut
+from sarcore.data.patch_files import FORMATS, PatchFiles
+from sarcore.data.patch_scenes import SceneSet, Source, open_scenes, set_radiometry
+from sarcore.data.scene import Scene
+from sarcore.errors import DataError
+from sarcore.ops import PatchGrid, Radiometry
+
+VERSION = 1
+NO_CLASS = "unlabelled"
+_COLUMNS = ("file", "class", "scene", "row", "column", "valid", "share")
+
+Row = tuple[str, str, str, int, int, float, float]
+LabelSource = str | Path | npt.NDArray[Any] | LabelMap
+
+
+def write_patch_set(
+    scenes: Sequence[Source],
+    out: str | Path,
+    size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    *,
+    format: str = "png",
+    labels: LabelSource | Sequence[LabelSource] | None = None,
+    label_field: str | None = None,
+    label_nodata: float | None = None,
+    class_names: Mapping[int, str] | None = None,
+    min_valid: float = 0.5,
+    majority: float = 0.5,
+    radiometry: Radiometry | None = None,
+    nodata: float | None = None,
+    channels: Sequence[int] | None = None,
+    encode: bool = False,
+    bits: int = 8,
+    on_rows: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Cut scenes of any size into a folder of patches for `PatchFolder.open`, and return its path.
+
+    >>> scene = np.random.default_rng(0).integers(0, 255, (100, 130), dtype=np.uint8)
+    >>> out = write_patch_set([scene], Path(tempfile.mkdtemp()) / "set", size=64, stride=32, min_valid=0)
+    >>> sorted(path.name for path in out.glob("*_64_*"))
+    ['array_64_0.png', 'array_64_32.png', 'array_64_64.png', 'array_64_96.png']
+    >>> from sarcore.data import PatchFolder
+    >>> PatchFolder.open(out).classes, PatchFolder.open(out).positions[-1].tolist()
+    (['unlabelled'], [64, 96])
+
+    The patches are those of `PatchGrid` with mirrored edges, so that nothing is dropped: named
+    ``<scene>_<row>_<column>``, in a folder per class, or in shards of 256 MiB. ``labels.csv`` lists file, class, scene,
+    position, the share of pixels with data and, with labels, of the class; ``dataset.json`` says how the set was made,
+    its radiometry, and CRS, spacing and transform of the scenes. A scene is read in bands, whatever its size. The
+    folder appears under its name when it is complete; a failure leaves nothing behind.
+
+    Args:
+        scenes: files as `Scene.open` takes them, scenes or arrays, of one type and number of channels.
+        out: folder to write; must not exist or be empty.
+        size: side of a patch, or (h, w), in pixels.
+        stride: step from patch to patch; `size` unless given.
+        format: ``png`` (8 or 16 bit codes), ``tiff`` (with its place on Earth), ``npy``, ``shards`` (memory-mapped, for
+            sets too large for single files).
+        labels: classes, for all scenes or one per scene: a raster of the scenes' grid or of another CRS, or polygons.
+        label_field: field of the polygons with the class.
+        label_nodata: value of label pixels without a class.
+        class_names: names of the values of a label raster; other values then have no class.
+        min_valid: least share of pixels inside the scene and with data, 0 to 1; other patches are left out and counted.
+        majority: least share that the class of a patch must have of its pixels with data; other patches are left out
+            and counted. Of two equal shares the class of the lesser value counts.
+        radiometry: of the values; by default that of `set_radiometry` for all scenes together.
+        nodata: value of pixels without data, instead of what the scenes declare.
+        channels: channels to keep, counted from 0.
+        encode: write codes instead of the scenes' own values; a PNG always holds codes.
+        bits: of the codes, 8 or 16.
+        on_rows: called with the rows of scenes that are done and their total.
+
+    Raises:
+        ValueError: shares, bits, formats, sizes or channels that are none.
+        DataError: what `Scene.open`, `LabelMap` and `Radiometry` refuse, scenes that do not fit together, a folder in
+            use, a full disk, no patch that is left.
+    """
+    out = Path(out)
+    _check(out, format, bits, min_valid, majority)
+    if nodata is None and radiometry is not None:
+        nodata = radiometry.nodata
+    opened = open_scenes(scenes, nodata=nodata, channels=channels)
+    grid = PatchGrid((1, 1), size, stride)
+    if radiometry is None:
+        radiometry, _ = set_radiometry(opened)
+    if radiometry.nodata is None:
+        radiometry = dataclasses.replace(radiometry, nodata=opened.nodata)
+    encoded = encode or format == "png"
+    radiometry = dataclasses.replace(radiometry, out=f"uint{bits}" if encoded else "float32")
+    maps = _labels(labels, opened, label_field, label_nodata, class_names)
+    job = Job(opened, maps, grid.size, grid.stride, radiometry if encoded else None, min_valid, majority)
+
+    def write(partial: Path) -> None:
+        rows, left_out = _write_patches(partial, job, format, radiometry, on_rows)
+        write_bytes(partial / "labels.csv", _manifest(rows, bool(maps)).encode())
+        card = _card(job, format, radiometry, rows, left_out)
+        write_bytes(partial / CARD_FILE, (json.dumps(card, indent=1) + "\n").encode())
+
+    return _whole_folder(out, write)
+
+
+def _write_patches(
+    folder: Path, job: Job, format: str, radiometry: Radiometry, on_rows: Callable[[int, int], None] | None
+) -> tuple[list[Row], Counter[str]]:
+    """Write the patches of all scenes; the lines of the manifest, and why others were left out."""
+    scenes, encoded = job.scenes, job.codes is not None
+    rows: list[Row] = []
+    left_out: Counter[str] = Counter()
+    done, total = 0, sum(scene.shape[1] for scene in scenes.scenes.values())
+    kind = np.dtype(radiometry.out) if encoded else scenes.dtype
+    missing = stored_radiometry(radiometry, encoded).nodata
+    shape = (len(scenes.channels), *job.size)
+    with PatchFiles(folder, format, shape, kind, missing, same_bands=scenes.same_bands) as files:
+        for name, scene in scenes.scenes.items():
+            for patches, reached in cut(job, name, left_out):
+                for patch in patches:
+                    file = files.write(patch.pixels, scene, name, patch.position, patch.class_name)
+                    known = file, patch.class_name or NO_CLASS, name
+                    rows.append((*known, *patch.position, patch.valid, patch.share))
+                if on_rows is not None:
+                    on_rows(done + reached, total)
+            done += scene.shape[1]
+    if not rows:
+        reasons = ", ".join(f"{count} had {reason}" for reason, count in left_out.items() if count)
+        raise DataError(f"no patch is left: {reasons}; lower --min-valid or --majority, or check the labels")
+    return rows, left_out
+
+
+def _check(out: Path, format: str, bits: int, min_valid: float, majority: float) -> None:
+    if format not in FORMATS:
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
+    if bits not in (8, 16):
+        raise ValueError(f"bits must be 8 or 16, got {bits}")
+    for name, share in (("min_valid", min_valid), ("majority", majority)):
+        if not 0 <= share <= 1:
+            raise ValueError(f"{name} must be a share, 0 to 1, got {share}")
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise DataError(f"{out} exists and is not an empty folder; give another path or remove it")
+
+
+def _whole_folder(out: Path, write: Callable[[Path], None]) -> Path:
+    """Let `write` fill a folder beside `out`, then rename it."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+        try:
+            partial.chmod(0o755)
+            write(partial)
+            os.replace(partial, out)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+    except OSError as error:
+        raise DataError(
+            f"the patch set {out} cannot be written ({error.strerror or error}); nothing of it was kept"
+        ) from error
+    return out
+
+
+def _labels(
+    labels: LabelSource | Sequence[LabelSource] | None,
+    scenes: SceneSet,
+    field: str | None,
+    nodata: float | None,
+    class_names: Mapping[int, str] | None,
+) -> dict[str, tuple[LabelMap, SceneLabels]]:
+    """The labels on the grid of each scene; empty without labels."""
+    if labels is None:
+        return {}
+    given: list[Any] = list(labels) if isinstance(labels, (list, tuple)) else [labels]
+    if len(given) not in (1, len(scenes.scenes)):
+        raise ValueError(f"labels must be one file or one per scene, got {len(given)} for {len(scenes.scenes)} scenes")
+    maps = [
+        each if isinstance(each, LabelMap) else LabelMap(each, field=field, nodata=nodata, class_names=class_names)
+        for each in given
+    ]
+    each_scene = maps * len(scenes.scenes) if len(maps) == 1 else maps
+    return {
+        name: (found, found.on(scene)) for (name, scene), found in zip(scenes.scenes.items(), each_scene, strict=True)
+    }
+
+
+def _manifest(rows: Sequence[Row], labelled: bool) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS if labelled else _COLUMNS[:-1])
+    for *known, valid, share in rows:
+        writer.writerow([*known, f"{valid:.4f}", f"{share:.4f}"] if labelled else [*known, f"{valid:.4f}"])
+    return text.getvalue()
+
+
+def _card(job: Job, format: str, radiometry: Radiometry, rows: Sequence[Row], left_out: Counter[str]) -> dict[str, Any]:
+    of_scene = Counter(row[2] for row in rows)
+    return {
+        "source": TILED,
+        "version": VERSION,
+        "format": format,
+        "encoded": job.codes is not None,
+        "radiometry": radiometry.to_dict(),
+        "size": list(job.size),
+        "stride": list(job.stride),
+        "pad": "reflect",
+        "channels": job.scenes.channels,
+        "min_valid": job.min_valid,
+        "labels": {name: found.path for name, (found, _) in job.labels.items()} or None,
+        "majority": job.majority if job.labels else None,
+        "patches": len(rows),
+        "classes": dict(sorted(Counter(row[1] for row in rows).items())),
+        "left_out": {reason: count for reason, count in left_out.items() if count},
+        "notes": job.scenes.notes,
+        "scenes": {name: _scene_card(scene, of_scene[name]) for name, scene in job.scenes.scenes.items()},
+    }
+
+
+def _scene_card(scene: Scene, patches: int) -> dict[str, Any]:
+    nodata = scene.nodata
+    return {
+        "file": None if scene.path is None else str(scene.path),
+        "shape": list(scene.shape),
+        "dtype": str(scene.dtype),
+        "crs": scene.crs,
+        "transform": None if scene.transform is None else list(scene.transform),
+        "gsd": None if scene.gsd is None else list(scene.gsd),
+        "nodata": nodata if nodata is None or np.isfinite(nodata) else str(nodata),
+        "band_names": list(scene.band_names),
+        "patches": patches,
+    }
