@@ -17,10 +17,13 @@ from sarcore.cli.filters import despeckle, speckle
 from sarcore.cli.patches import generate, simulate
 from sarcore.cli.radiometry import radiometry
 from sarcore.cli.results import evaluate, report
+from sarcore.cli.split import split
+from sarcore.cli.tile import tile
 from sarcore.cli.train import train_began, train_classifier
 from sarcore.errors import SarcoreError
 
-DESCRIPTION = """SAR images: add speckle, filter it, find the unit. Patches: simulate, generate, classify, compare.
+DESCRIPTION = """SAR images: add speckle, filter it, find the unit. Patches: cut from scenes, split, simulate, generate,
+classify, compare.
 
 Start with `sarcore demo`. Every command takes --debug for the full traceback of an error. A run that was
 interrupted goes on when the same command is given again."""
@@ -38,6 +41,8 @@ def build() -> tyro.extras.SubcommandApp:
     app.command(speckle)
     app.command(despeckle)
     app.command(radiometry)
+    app.command(tile)
+    app.command(split)
     app.command(train, name="train", help="Train a network: began or classifier.")
     app.command(generate)
     app.command(evaluate)

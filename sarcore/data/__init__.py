@@ -7,6 +7,7 @@ from sarcore.data.limits import percentile_limits, scene_limits, scene_radiometr
 from sarcore.data.near_duplicates import near_duplicates
 from sarcore.data.patch_set import write_patch_set
 from sarcore.data.scene import Scene
+from sarcore.data.scene_dataset import SceneWindows
 from sarcore.data.scene_writer import SceneWriter
 from sarcore.data.simulator import (
     SIMULATED_CLASSES,
@@ -25,6 +26,7 @@ __all__ = [
     "SIMULATED_RADIOMETRY",
     "PatchFolder",
     "Scene",
+    "SceneWindows",
     "SceneWriter",
     "Split",
     "UnitGuess",

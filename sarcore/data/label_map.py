@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sarcore.data.card import ScenePlace
-from sarcore.data.footprints import near_outlines, outlines, to_pixels, whole
-from sarcore.data.nodata import pixel_nodata
 from sarcore.data.scene import Scene
-from sarcore.data.scene_gdal import bounded_cache
-from sarcore.data.scene_source import needs_geo
+from sarcore.data.scene_labels import UNLABELLED, FromPolygons, Labels, SameGrid, SceneLabels, Warped
 from sarcore.data.vector_file import VECTOR_SUFFIXES, Polygons, read_polygons
 from sarcore.errors import DataError
 
-UNLABELLED = -(2**31)
+MOST_CLASSES = 1 << 14
 _PLAIN = (".npy", ".npz", ".png", ".jpg", ".jpeg")  # formats that hold no georeference
 _GRID = 1e-3  # pixels by which the corners of one grid may differ
-
-Labels = npt.NDArray[np.int32]
 
 
 class LabelMap:
@@ -79,9 +72,9 @@ class LabelMap:
         format holds none), and where they do not overlap.
         """
         if self._polygons is not None:
-            return _FromPolygons(self, scene, self._polygons)
+            return FromPolygons(self, scene, self._polygons)
         assert self._raster is not None
-        return (_SameGrid if self._same_grid(scene, self._raster) else _Warped)(self, scene, self._raster)
+        return (SameGrid if self._same_grid(scene, self._raster) else Warped)(self, scene, self._raster)
 
     def _same_grid(self, scene: Scene, raster: Scene) -> bool:
         if raster.shape[1:] != scene.shape[1:]:
@@ -112,133 +105,49 @@ class LabelMap:
         return labels.astype(np.int32)
 
 
-class SceneLabels:
-    """Labels on the grid of one scene, read by windows."""
-
-    def __init__(self, labels: LabelMap, scene: Scene) -> None:
-        self._labels, self._scene = labels, scene
-
-    def read(self, row: int, column: int, height: int, width: int) -> Labels:
-        """The labels (h, w) of a window inside the scene, `UNLABELLED` where there is no class."""
-        raise NotImplementedError
-
-    def _need_place(self, crs: str | None) -> None:
-        path, scene = self._labels.path, self._scene.path or self._scene.name
-        if crs is None:
-            raise DataError(
-                f"the label file {path} has no CRS, so its place in {scene} is unknown; give it one, or the shape of "
-                "the scene in a format without a georeference (.npy, .png)"
-            )
-        if self._scene.crs is None or self._scene.transform is None:
-            raise DataError(
-                f"the scene {scene} has no georeference, so the labels of {path} cannot be laid on it; give a label "
-                "raster of the scene's shape without one"
-            )
-
-    def _apart(self) -> DataError:
-        return DataError(
-            f"the label file {self._labels.path} does not overlap the scene {self._scene.path}; check the CRS of both"
-        )
+LabelSource = str | Path | npt.NDArray[Any] | LabelMap
 
 
-class _SameGrid(SceneLabels):
-    def __init__(self, labels: LabelMap, scene: Scene, raster: Scene) -> None:
-        super().__init__(labels, scene)
-        self._raster = raster
-        self._nodata = pixel_nodata(raster.nodata, raster.dtype)
+def numbered(labels: Labels) -> tuple[list[int], npt.NDArray[np.int64]]:
+    """The values of labels in ascending order, and for each pixel 1 + the place of its value there; 0 without a class.
 
-    def read(self, row: int, column: int, height: int, width: int) -> Labels:
-        return self._labels.known(self._raster.read(row, column, height, width)[0], self._nodata)
-
-
-class _Warped(SceneLabels):
-    """A raster of another grid or CRS: the value of its pixel in which the centre of the scene's pixel lies."""
-
-    def __init__(self, labels: LabelMap, scene: Scene, raster: Scene) -> None:
-        super().__init__(labels, scene)
-        self._raster = raster
-        self._nodata = pixel_nodata(raster.nodata, raster.dtype)
-        self._need_place(raster.crs if raster.transform is not None else None)
-        mine, theirs = (ScenePlace(one.shape[1:], one.crs, one.transform) for one in (scene, raster))
-        if (near_outlines(whole(mine), outlines(theirs, mine), 0) < 0).all():
-            raise self._apart()
-        self._open: tuple[int, Any] | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open": None}
-
-    def _warped(self) -> Any:
-        """The raster as GDAL lays it on the scene's grid; a process that was forked opens its own."""
-        if self._open is None or self._open[0] != os.getpid():
-            try:
-                import rasterio
-                from rasterio.enums import Resampling
-                from rasterio.vrt import WarpedVRT
-            except ImportError as error:
-                raise needs_geo(Path(self._labels.path), "the warped labels", error) from error
-            transform, (_, height, width) = self._scene.transform, self._scene.shape
-            assert transform is not None
-            with bounded_cache():
-                warped = WarpedVRT(
-                    rasterio.open(self._raster.path), crs=self._scene.crs, transform=rasterio.Affine(*transform),
-                    height=height, width=width, resampling=Resampling.nearest, add_alpha=True,
-                    src_nodata=self._raster.nodata,
-                )  # fmt: skip
-            self._open = os.getpid(), warped
-        return self._open[1]
-
-    def read(self, row: int, column: int, height: int, width: int) -> Labels:
-        with bounded_cache():
-            warped = self._warped()
-            values, alpha = warped.read(window=((row, row + height), (column, column + width)))
-        labels = self._labels.known(
-            np.where(alpha > 0, values, 0 if self._nodata is None else self._nodata), self._nodata
-        )
-        labels[alpha == 0] = UNLABELLED
-        return labels
+    >>> numbered(np.array([[7, UNLABELLED], [5, 7]], dtype=np.int32))
+    ([5, 7], array([[2, 0],
+           [1, 2]]))
+    """
+    known = labels != UNLABELLED
+    low, high = int(labels.min(initial=2**31 - 1, where=known)), int(labels.max(initial=UNLABELLED, where=known))
+    if high - low > 2**20:  # sorting is slower than a table, but needs no room for values that are not there
+        values, numbers = np.unique(labels, return_inverse=True)
+        first = int(values[0] == UNLABELLED)
+        return values[first:].tolist(), numbers.reshape(labels.shape) + 1 - first
+    offsets = np.where(known, labels, low - 1).astype(np.int64) - (low - 1)
+    present = np.zeros(max(high - low + 2, 1), dtype=np.int64)
+    present[offsets.ravel()] = 1
+    present[0] = 0
+    return (low - 1 + np.flatnonzero(present)).tolist(), np.cumsum(present)[offsets] * known
 
 
-class _FromPolygons(SceneLabels):
-    """Polygons burnt into the scene's grid: a pixel belongs to the last one in which its centre lies."""
+def labels_of_scenes(
+    labels: LabelSource | Sequence[LabelSource] | None,
+    scenes: Mapping[str, Scene],
+    field: str | None = None,
+    nodata: float | None = None,
+    class_names: Mapping[int, str] | None = None,
+) -> dict[str, tuple[LabelMap, SceneLabels]]:
+    """The labels on the grid of each scene, from one file for all or one per scene; empty without labels.
 
-    def __init__(self, labels: LabelMap, scene: Scene, polygons: Polygons) -> None:
-        super().__init__(labels, scene)
-        self._need_place(polygons.crs)
-        try:
-            from rasterio.warp import transform_geom
-        except ImportError as error:
-            raise needs_geo(Path(labels.path), "the polygons", error) from error
-        numbers = {name: number for number, name in enumerate(sorted({n for n in polygons.names if n is not None}))}
-        shapes = transform_geom(polygons.crs, scene.crs, polygons.shapes)
-        self._shapes = [
-            (shape, UNLABELLED if name is None else numbers[name])
-            for shape, name in zip(shapes, polygons.names, strict=True)
-        ]
-        self._boxes = np.array([_pixel_box(scene, shape) for shape, _ in self._shapes])
-        if not self._within(0, 0, *scene.shape[1:]).any():
-            raise self._apart()
+    Raises ValueError for another number of files, DataError as `LabelMap`.
 
-    def _within(self, row: int, column: int, height: int, width: int) -> npt.NDArray[np.bool_]:
-        top, left, bottom, right = self._boxes.T
-        return np.asarray((top < row + height) & (bottom > row) & (left < column + width) & (right > column))
-
-    def read(self, row: int, column: int, height: int, width: int) -> Labels:
-        from rasterio import Affine
-        from rasterio.features import rasterize
-
-        assert self._scene.transform is not None
-        chosen = [self._shapes[k] for k in np.flatnonzero(self._within(row, column, height, width))]
-        if not chosen:
-            return np.full((height, width), UNLABELLED, dtype=np.int32)
-        place = Affine(*self._scene.transform) * Affine.translation(column, row)
-        labels: Labels = rasterize(chosen, out_shape=(height, width), transform=place, fill=UNLABELLED, dtype="int32")
-        return labels
-
-
-def _pixel_box(scene: Scene, shape: dict[str, Any]) -> list[float]:
-    """First row and column and last ones that a polygon may touch."""
-    assert scene.transform is not None
-    parts = shape["coordinates"] if shape["type"] == "MultiPolygon" else [shape["coordinates"]]
-    x, y = np.array([point[:2] for rings in parts for ring in rings for point in ring], dtype=np.float64).T
-    row, column = to_pixels(scene.transform, x, y)
-    return [row.min(), column.min(), row.max(), column.max()]
+    >>> labels_of_scenes(None, {"a": Scene.open(np.zeros((4, 6)))})
+    {}
+    """
+    if labels is None:
+        return {}
+    given: list[Any] = list(labels) if isinstance(labels, (list, tuple)) else [labels]
+    if len(given) not in (1, len(scenes)):
+        raise ValueError(f"labels must be one file or one per scene, got {len(given)} for {len(scenes)} scenes")
+    options: dict[str, Any] = {"field": field, "nodata": nodata, "class_names": class_names}
+    maps = [each if isinstance(each, LabelMap) else LabelMap(each, **options) for each in given]
+    maps = maps * len(scenes) if len(maps) == 1 else maps
+    return {name: (found, found.on(scene)) for (name, scene), found in zip(scenes.items(), maps, strict=True)}

@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sarcore.data.label_map import UNLABELLED, LabelMap, SceneLabels
+from sarcore.data.label_map import MOST_CLASSES, LabelMap, numbered
 from sarcore.data.patch_scenes import SceneSet
+from sarcore.data.scene_labels import SceneLabels
 from sarcore.errors import DataError
 from sarcore.ops import PatchGrid, Radiometry, extract_patches
 
 _BAND = 1 << 23  # pixels of all channels that are read together, at least a row of patches
 _INVALID, _NO_LABEL, _FIRST = 0, 1, 2  # codes of pixels outside the scene or without data, without a class, of classes
-_CLASSES = 1 << 14
-
 Positions = npt.NDArray[np.int64]
 
 
@@ -62,7 +61,9 @@ def cut(job: Job, name: str, left_out: Counter[str]) -> Iterator[tuple[Iterator[
         # What is mirrored at the bottom lies within the last `high` rows.
         top, bottom = max(0, min(first * step, height - high)), min((last - 1) * step + high, height)
         positions: Positions = grid.positions(first * across, last * across).numpy()
-        rows, data = job.scenes.read(name, top, bottom)
+        rows, data = job.scenes.read(name, top, 0, bottom - top, width)
+        if job.scenes.nodata is None and not data.all():
+            raise DataError(f"the scene {name} has NaN pixels and declares no no-data value; declare it: --nodata nan")
         codes, classes = _codes(job, name, data, top)
         yield _kept(job, rows, codes, classes, positions, top, left_out), bottom
 
@@ -73,12 +74,11 @@ def _codes(job: Job, name: str, data: npt.NDArray[np.bool_], top: int) -> tuple[
     if name not in job.labels:
         return codes, []
     labels, grid = job.labels[name]
-    values, numbers = np.unique(grid.read(top, 0, *data.shape), return_inverse=True)
-    if len(values) > _CLASSES:
+    values, numbers = numbered(grid.read(top, 0, *data.shape))
+    if len(values) > MOST_CLASSES:
         raise DataError(f"the labels of {labels.path} have {len(values)} values in one band; these are no classes")
-    shift = _FIRST - (values[0] == UNLABELLED)  # the unlabelled value is the least of all
-    codes *= (numbers.reshape(data.shape) + shift).astype(np.int16)
-    return codes, [labels.name(int(value)) for value in values if value != UNLABELLED]
+    codes *= (numbers + _NO_LABEL).astype(np.int16)
+    return codes, [labels.name(value) for value in values]
 
 
 def _kept(

@@ -44,20 +44,20 @@ class SceneSet:
         """Whether the channels are all of the scenes, in their order."""
         return self.channels == list(range(next(iter(self.scenes.values())).shape[0]))
 
-    def read(self, name: str, first: int, last: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-        """Rows `first` to `last` (not included) of a scene, (C, h, W), and which of their pixels are data, (h, W).
+    def read(
+        self, name: str, row: int, column: int, height: int, width: int
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        """A window (C, h, w) of a scene, and which of its pixels are data in all channels, (h, w).
 
-        No-data pixels have the value of the set. Raises DataError where another pixel has it too, and for NaN in
-        scenes that declare no no-data.
+        No-data pixels have the value of the set; NaN is no-data too. Raises DataError where a valid pixel has that
+        value.
         """
         scene = self.scenes[name]
-        rows = scene.read(first, 0, last - first, scene.shape[2], self.channels)
+        rows = scene.read(row, column, height, width, self.channels)
         data = valid_pixels(rows, scene.nodata)
         if rows.dtype.kind in "fc":
             data |= np.isinf(rows)
         missing = pixel_nodata(self.nodata, rows.dtype)
-        if self.nodata is None and not data.all():
-            raise DataError(f"the scene {name} has NaN pixels and declares no no-data value; declare it: --nodata nan")
         if missing is not None and scene.nodata != self.nodata:
             if (data & (rows == missing)).any():
                 raise DataError(

@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from sarcore.data.card import CARD_FILE, TILED, stored_radiometry
 from sarcore.data.images import write_bytes
-from sarcore.data.label_map import LabelMap, SceneLabels
+from sarcore.data.label_map import LabelSource, labels_of_scenes
 from sarcore.data.patch_cut import Job, cut
 from sarcore.data.patch_files import FORMATS, PatchFiles
-from sarcore.data.patch_scenes import SceneSet, Source, open_scenes, set_radiometry
+from sarcore.data.patch_scenes import Source, open_scenes, set_radiometry
 from sarcore.data.scene import Scene
 from sarcore.errors import DataError
 from sarcore.ops import PatchGrid, Radiometry
@@ -32,7 +31,6 @@ NO_CLASS = "unlabelled"
 _COLUMNS = ("file", "class", "scene", "row", "column", "valid", "share")
 
 Row = tuple[str, str, str, int, int, float, float]
-LabelSource = str | Path | npt.NDArray[Any] | LabelMap
 
 
 def write_patch_set(
@@ -109,7 +107,7 @@ def write_patch_set(
         radiometry = dataclasses.replace(radiometry, nodata=opened.nodata)
     encoded = encode or format == "png"
     radiometry = dataclasses.replace(radiometry, out=f"uint{bits}" if encoded else "float32")
-    maps = _labels(labels, opened, label_field, label_nodata, class_names)
+    maps = labels_of_scenes(labels, opened.scenes, label_field, label_nodata, class_names)
     job = Job(opened, maps, grid.size, grid.stride, radiometry if encoded else None, min_valid, majority)
 
     def write(partial: Path) -> None:
@@ -177,29 +175,6 @@ def _whole_folder(out: Path, write: Callable[[Path], None]) -> Path:
             f"the patch set {out} cannot be written ({error.strerror or error}); nothing of it was kept"
         ) from error
     return out
-
-
-def _labels(
-    labels: LabelSource | Sequence[LabelSource] | None,
-    scenes: SceneSet,
-    field: str | None,
-    nodata: float | None,
-    class_names: Mapping[int, str] | None,
-) -> dict[str, tuple[LabelMap, SceneLabels]]:
-    """The labels on the grid of each scene; empty without labels."""
-    if labels is None:
-        return {}
-    given: list[Any] = list(labels) if isinstance(labels, (list, tuple)) else [labels]
-    if len(given) not in (1, len(scenes.scenes)):
-        raise ValueError(f"labels must be one file or one per scene, got {len(given)} for {len(scenes.scenes)} scenes")
-    maps = [
-        each if isinstance(each, LabelMap) else LabelMap(each, field=field, nodata=nodata, class_names=class_names)
-        for each in given
-    ]
-    each_scene = maps * len(scenes.scenes) if len(maps) == 1 else maps
-    return {
-        name: (found, found.on(scene)) for (name, scene), found in zip(scenes.scenes.items(), each_scene, strict=True)
-    }
 
 
 def _manifest(rows: Sequence[Row], labelled: bool) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from sarcore.data.folder import PatchFolder
-from sarcore.data.leakage import near_patches, patch_windows, placed
-from sarcore.data.split import Split, assign, check_fractions
+from sarcore.data.leakage import Integers, near_patches, patch_windows, placed
+from sarcore.data.split import Floats, Split, assign, check_fractions
 from sarcore.errors import DataError
 
-_BLOCKS = 25  # enough to meet fractions of a tenth
+_BLOCKS = (36, 25, 16, 9, 4)  # that the area is divided into: many meet the fractions, few lose less to the buffer
 
 
 def split_by_blocks(
@@ -43,7 +44,8 @@ def split_by_blocks(
         seed: the same seed draws the same split.
         buffer: in pixels. The correlation length of the speckle is the least that makes sense; that of the ground,
             some hundred metres, tells more of how a network does elsewhere.
-        block: side of a block in pixels; by default of a 25th of the area of all scenes, at least two patches.
+        block: side of a block in pixels; by default that of 36, 25, 16, 9 or 4 blocks of the area of all scenes that
+            leaves the least out and comes closest to the fractions.
 
     Raises:
         ValueError: fractions as in `split_by_scene`, a negative buffer, a block without pixels.
@@ -57,7 +59,20 @@ def split_by_blocks(
             f"the places of the patches of {folder.root} in their scenes are not known, which blocks need; cut the "
             "scenes with `sarcore tile`, or split by scene"
         )
-    side = block or _side(folder)
+    if block is not None:
+        return _drawn(folder, goal, seed, buffer, block)
+    drawn, failures = [], []
+    for side in _sides(folder):
+        try:
+            drawn.append(_drawn(folder, goal, seed, buffer, side))
+        except DataError as error:
+            failures.append(error)
+    if not drawn:
+        raise failures[-1]
+    return min(drawn, key=lambda split: _cost(split, goal, len(folder)))
+
+
+def _drawn(folder: PatchFolder, goal: Floats, seed: int, buffer: int, side: int) -> Split:
     windows = patch_windows(folder)
     centre = (windows[:, :2] + windows[:, 2:]) // 2 // side
     names = [f"{scene}/{int(y)}/{int(x)}" for scene, (y, x) in zip(folder.scenes, centre, strict=True)]
@@ -77,12 +92,18 @@ def split_by_blocks(
     return Split(train.tolist(), val.tolist(), test.tolist(), seed, buffer)
 
 
-def _side(folder: PatchFolder) -> int:
+def _sides(folder: PatchFolder) -> list[int]:
     area = sum(math.prod(folder.places[name].shape) for name in set(folder.scenes))
-    return max(2 * max(folder.shape[1:]), math.isqrt(area // _BLOCKS))
+    return sorted({max(max(folder.shape[1:]), math.isqrt(area // count)) for count in _BLOCKS})
 
 
-def _far(folder: PatchFolder, chosen: np.ndarray, others: np.ndarray, buffer: int) -> np.ndarray:
+def _cost(split: Split, goal: Floats, total: int) -> float:
+    """The share that is left out, and how far the others are from the fractions."""
+    sizes = np.array([len(split.train), len(split.val), len(split.test)])
+    return float(1 - sizes.sum() / total + np.abs(sizes / sizes.sum() - goal).sum())
+
+
+def _far(folder: PatchFolder, chosen: Integers, others: Integers, buffer: int) -> npt.NDArray[np.bool_]:
     """Which patches have no other within the buffer, in their own scene or in one of the same ground."""
     far = np.ones(len(chosen), dtype=bool)
     for on_earth in (False, True):
