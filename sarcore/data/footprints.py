@@ -128,7 +128,10 @@ def _reprojected(source: str | None, target: str | None, x: Floats, y: Floats) -
         raise DataError(
             "the scenes have different CRS; comparing where they lie needs a package: pip install 'sarcore[geo]'"
         ) from error
-    found = transform(source, target, x.ravel().tolist(), y.ravel().tolist())
+    try:
+        found = transform(source, target, x.ravel().tolist(), y.ravel().tolist())
+    except Exception:  # noqa: BLE001  GDAL's errors have no common public class: places that a CRS does not reach
+        return np.full(x.shape, np.inf), np.full(y.shape, np.inf)
     return np.array(found[0]).reshape(x.shape), np.array(found[1]).reshape(y.shape)
 
 

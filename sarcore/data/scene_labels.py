@@ -122,7 +122,13 @@ class FromPolygons(SceneLabels):
         except ImportError as error:
             raise needs_geo(f"the label file {labels.path}", error) from error
         numbers = {name: number for number, name in enumerate(sorted({n for n in polygons.names if n is not None}))}
-        shapes = transform_geom(polygons.crs, scene.crs, polygons.shapes)
+        try:
+            shapes = transform_geom(polygons.crs, scene.crs, polygons.shapes)
+        except Exception as error:  # GDAL's errors have no common public class
+            raise DataError(
+                f"the polygons of {labels.path} cannot be laid on the scene {scene.path} ({error}); check their CRS, "
+                f"{polygons.crs.splitlines()[0][:60]}"
+            ) from error
         self._shapes = [
             (shape, UNLABELLED if name is None else numbers[name])
             for shape, name in zip(shapes, polygons.names, strict=True)
@@ -143,7 +149,8 @@ class FromPolygons(SceneLabels):
         chosen = [self._shapes[k] for k in np.flatnonzero(self._within(row, column, height, width))]
         if not chosen:
             return np.full((height, width), UNLABELLED, dtype=np.int32)
-        place = Affine(*self._scene.transform) * Affine.translation(column, row)
+        a, b, c, d, e, f = self._scene.transform
+        place = Affine(a, b, c + a * column + b * row, d, e, f + d * column + e * row)
         labels: Labels = rasterize(chosen, out_shape=(height, width), transform=place, fill=UNLABELLED, dtype="int32")
         return labels
 
