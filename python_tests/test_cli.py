@@ -20,6 +20,8 @@ COMMANDS = [
     "simulate",
     "speckle",
     "despeckle",
+    "tile",
+    "split",
     "train",
     "train began",
     "train classifier",

@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-import rasterio
+import rasterio.warp
 from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.transform import Affine

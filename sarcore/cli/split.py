@@ -39,6 +39,7 @@ def split(
         check: Look for overlapping patches, equal pixels and near duplicates (shifted, speckled, rescaled copies).
     """
     from sarcore.data import PatchFolder, Split, check_leakage
+    from sarcore.data.near_duplicates import SMALLEST
     from sarcore.errors import DataError
 
     console = Console(highlight=False, soft_wrap=True)
@@ -61,6 +62,8 @@ def split(
         raise SystemExit(1)
     if check:
         console.print("nothing is shared between the parts")
+    if check and min(folder.shape[1:]) < SMALLEST:
+        console.print(f"near duplicates are not looked for in patches of less than {SMALLEST} pixels")
 
 
 def _drawn(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
 from sarcore.cli.progress import ConsoleProgress
+
+if TYPE_CHECKING:
+    from sarcore.ops import Radiometry
 
 Format = Literal["png", "tiff", "npy", "shards"]
 
@@ -61,33 +64,24 @@ def tile(
         encode: Write codes in tiff, npy and shards too.
         bits: Bits of the codes.
     """
-    from sarcore.data.patch_scenes import open_scenes, set_radiometry
+    from sarcore.data.patch_scenes import SceneSet, set_radiometry
     from sarcore.data.patch_set import write_patch_set
 
     with ConsoleProgress() as progress:
-        opened = open_scenes(scenes, nodata=nodata, channels=channels or None)
-        declared, found = set_radiometry(opened, unit, scale=scale, low=low, high=high, percentiles=percentiles)
-        for note in found:
-            progress.note(note)
-        progress.stage(f"{len(scenes)} scenes", sum(scene.shape[1] for scene in opened.scenes.values()))
+
+        def declared(opened: SceneSet) -> Radiometry:
+            found, notes = set_radiometry(opened, unit, scale=scale, low=low, high=high, percentiles=percentiles)
+            for note in notes:
+                progress.note(note)
+            progress.stage("rows", sum(scene.shape[1] for scene in opened.scenes.values()))
+            return found
+
         write_patch_set(
-            list(opened.scenes.values()),
-            out,
-            size,
-            stride,
-            format=format,
-            labels=labels or None,
-            label_field=label_field,
-            label_nodata=label_nodata,
-            class_names=_names(class_names),
-            min_valid=min_valid,
-            majority=majority,
-            radiometry=declared,
-            channels=channels or None,
-            encode=encode,
-            bits=bits,
+            scenes, out, size, stride, format=format, labels=labels or None, label_field=label_field,
+            label_nodata=label_nodata, class_names=_names(class_names), min_valid=min_valid, majority=majority,
+            radiometry=declared, nodata=nodata, channels=channels or None, encode=encode, bits=bits,
             on_rows=lambda rows, _: progress.step(rows, {}),
-        )
+        )  # fmt: skip
         for line in _summary(out):
             progress.note(line)
 

@@ -23,6 +23,18 @@ _TIE_POINTS = 33922  # column, row, depth, x, y, z of each
 _RPC = 50844  # two errors, then the offsets of line and sample
 
 
+def check_png(channels: int, bits: int) -> None:
+    """Raise DataError where PNG does not hold patches of that many channels and bits.
+
+    >>> check_png(3, 8)
+    """
+    if channels not in (1, 3, 4) or (channels > 1 and bits > 8):
+        raise DataError(
+            f"PNG holds 1, 3 or 4 channels of 8 bit or 1 of 16 bit, and the patches have {channels} of {bits}; choose "
+            "--channels or another --format"
+        )
+
+
 class PatchFiles:
     """Writes patches under a folder, and names their files; use it in a ``with`` block."""
 
@@ -40,11 +52,6 @@ class PatchFiles:
         self._folder, self._format, self._nodata, self._same_bands = folder, format, nodata, same_bands
         self._shards = ShardWriter(folder, shape, dtype) if format == "shards" else None
         self._class_folders: dict[str | None, str] = {None: ""}
-        if format == "png" and (shape[0] not in (1, 3, 4) or (shape[0] != 1 and dtype != np.uint8)):
-            raise DataError(
-                f"PNG holds 1, 3 or 4 channels of 8 bit or 1 of 16 bit, and the patches have {shape[0]} of {dtype}; "
-                "choose --channels or another --format"
-            )
 
     def __enter__(self) -> PatchFiles:
         return self

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import io
 import json
 import os
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from sarcore.data.card import CARD_FILE, TILED, stored_radiometry
 from sarcore.data.images import write_bytes
 from sarcore.data.label_map import LabelSource, labels_of_scenes
 from sarcore.data.patch_cut import Job, cut
-from sarcore.data.patch_files import FORMATS, PatchFiles
-from sarcore.data.patch_scenes import Source, open_scenes, set_radiometry
+from sarcore.data.patch_files import FORMATS, PatchFiles, check_png
+from sarcore.data.patch_scenes import SceneSet, Source, open_scenes, set_radiometry
 from sarcore.data.scene import Scene
 from sarcore.errors import DataError
 from sarcore.ops import PatchGrid, Radiometry
@@ -30,7 +30,14 @@ VERSION = 1
 NO_CLASS = "unlabelled"
 _COLUMNS = ("file", "class", "scene", "row", "column", "valid", "share")
 
-Row = tuple[str, str, str, int, int, float, float]
+
+@dataclass
+class _Counted:
+    """Patches of each class and scene, and those left out, by reason."""
+
+    classes: Counter[str] = field(default_factory=Counter)
+    scenes: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
 
 
 def write_patch_set(
@@ -46,7 +53,7 @@ def write_patch_set(
     class_names: Mapping[int, str] | None = None,
     min_valid: float = 0.5,
     majority: float = 0.5,
-    radiometry: Radiometry | None = None,
+    radiometry: Radiometry | Callable[[SceneSet], Radiometry] | None = None,
     nodata: float | None = None,
     channels: Sequence[int] | None = None,
     encode: bool = False,
@@ -83,7 +90,8 @@ def write_patch_set(
         min_valid: least share of pixels inside the scene and with data, 0 to 1; other patches are left out and counted.
         majority: least share that the class of a patch must have of its pixels with data; other patches are left out
             and counted. Of two equal shares the class of the lesser value counts.
-        radiometry: of the values; by default that of `set_radiometry` for all scenes together.
+        radiometry: of the values, or a function that finds it for the scenes when all else was checked; by default that
+            of `set_radiometry`.
         nodata: value of pixels without data, instead of what the scenes declare.
         channels: channels to keep, counted from 0.
         encode: write codes instead of the scenes' own values; a PNG always holds codes.
@@ -97,23 +105,23 @@ def write_patch_set(
     """
     out = Path(out)
     _check(out, format, bits, min_valid, majority)
-    if nodata is None and radiometry is not None:
+    if nodata is None and isinstance(radiometry, Radiometry):
         nodata = radiometry.nodata
     opened = open_scenes(scenes, nodata=nodata, channels=channels)
     grid = PatchGrid((1, 1), size, stride)
-    if radiometry is None:
-        radiometry, _ = set_radiometry(opened)
-    if radiometry.nodata is None:
-        radiometry = dataclasses.replace(radiometry, nodata=opened.nodata)
-    encoded = encode or format == "png"
-    radiometry = dataclasses.replace(radiometry, out=f"uint{bits}" if encoded else "float32")
     maps = labels_of_scenes(labels, opened.scenes, label_field, label_nodata, class_names)
-    job = Job(opened, maps, grid.size, grid.stride, radiometry if encoded else None, min_valid, majority)
+    encoded = encode or format == "png"
+    if format == "png":
+        check_png(len(opened.channels), bits)
+    if not isinstance(radiometry, Radiometry):
+        radiometry = set_radiometry(opened)[0] if radiometry is None else radiometry(opened)
+    nodata = opened.nodata if radiometry.nodata is None else radiometry.nodata
+    declared = dataclasses.replace(radiometry, nodata=nodata, out=f"uint{bits}" if encoded else "float32")
+    job = Job(opened, maps, grid.size, grid.stride, declared if encoded else None, min_valid, majority)
 
     def write(partial: Path) -> None:
-        rows, left_out = _write_patches(partial, job, format, radiometry, on_rows)
-        write_bytes(partial / "labels.csv", _manifest(rows, bool(maps)).encode())
-        card = _card(job, format, radiometry, rows, left_out)
+        counted = _write_patches(partial, job, format, declared, on_rows)
+        card = _card(job, format, declared, counted)
         write_bytes(partial / CARD_FILE, (json.dumps(card, indent=1) + "\n").encode())
 
     return _whole_folder(out, write)
@@ -121,29 +129,37 @@ def write_patch_set(
 
 def _write_patches(
     folder: Path, job: Job, format: str, radiometry: Radiometry, on_rows: Callable[[int, int], None] | None
-) -> tuple[list[Row], Counter[str]]:
-    """Write the patches of all scenes; the lines of the manifest, and why others were left out."""
+) -> _Counted:
+    """Write the patches of all scenes, and the manifest line by line."""
     scenes, encoded = job.scenes, job.codes is not None
-    rows: list[Row] = []
-    left_out: Counter[str] = Counter()
+    counted = _Counted()
     done, total = 0, sum(scene.shape[1] for scene in scenes.scenes.values())
     kind = np.dtype(radiometry.out) if encoded else scenes.dtype
     missing = stored_radiometry(radiometry, encoded).nodata
     shape = (len(scenes.channels), *job.size)
-    with PatchFiles(folder, format, shape, kind, missing, same_bands=scenes.same_bands) as files:
+    columns = _COLUMNS if job.labels else _COLUMNS[:-1]
+    with (
+        open(folder / "labels.csv", "w", newline="", encoding="utf-8") as manifest,
+        PatchFiles(folder, format, shape, kind, missing, same_bands=scenes.same_bands) as files,
+    ):
+        lines = csv.writer(manifest, lineterminator="\n")
+        lines.writerow(columns)
         for name, scene in scenes.scenes.items():
-            for patches, reached in cut(job, name, left_out):
+            for patches, reached in cut(job, name, counted.left_out):
                 for patch in patches:
+                    class_name = patch.class_name or NO_CLASS
                     file = files.write(patch.pixels, scene, name, patch.position, patch.class_name)
-                    known = file, patch.class_name or NO_CLASS, name
-                    rows.append((*known, *patch.position, patch.valid, patch.share))
+                    line = file, class_name, name, *patch.position, f"{patch.valid:.4f}", f"{patch.share:.4f}"
+                    lines.writerow(line[: len(columns)])
+                    counted.classes[class_name] += 1
+                    counted.scenes[name] += 1
                 if on_rows is not None:
                     on_rows(done + reached, total)
             done += scene.shape[1]
-    if not rows:
-        reasons = ", ".join(f"{count} had {reason}" for reason, count in left_out.items() if count)
+    if not counted.scenes:
+        reasons = ", ".join(f"{count} had {reason}" for reason, count in counted.left_out.items() if count)
         raise DataError(f"no patch is left: {reasons}; lower --min-valid or --majority, or check the labels")
-    return rows, left_out
+    return counted
 
 
 def _check(out: Path, format: str, bits: int, min_valid: float, majority: float) -> None:
@@ -177,17 +193,7 @@ def _whole_folder(out: Path, write: Callable[[Path], None]) -> Path:
     return out
 
 
-def _manifest(rows: Sequence[Row], labelled: bool) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS if labelled else _COLUMNS[:-1])
-    for *known, valid, share in rows:
-        writer.writerow([*known, f"{valid:.4f}", f"{share:.4f}"] if labelled else [*known, f"{valid:.4f}"])
-    return text.getvalue()
-
-
-def _card(job: Job, format: str, radiometry: Radiometry, rows: Sequence[Row], left_out: Counter[str]) -> dict[str, Any]:
-    of_scene = Counter(row[2] for row in rows)
+def _card(job: Job, format: str, radiometry: Radiometry, counted: _Counted) -> dict[str, Any]:
     return {
         "source": TILED,
         "version": VERSION,
@@ -201,11 +207,11 @@ def _card(job: Job, format: str, radiometry: Radiometry, rows: Sequence[Row], le
         "min_valid": job.min_valid,
         "labels": {name: found.path for name, (found, _) in job.labels.items()} or None,
         "majority": job.majority if job.labels else None,
-        "patches": len(rows),
-        "classes": dict(sorted(Counter(row[1] for row in rows).items())),
-        "left_out": {reason: count for reason, count in left_out.items() if count},
+        "patches": counted.scenes.total(),
+        "classes": dict(sorted(counted.classes.items())),
+        "left_out": {reason: count for reason, count in counted.left_out.items() if count},
         "notes": job.scenes.notes,
-        "scenes": {name: _scene_card(scene, of_scene[name]) for name, scene in job.scenes.scenes.items()},
+        "scenes": {name: _scene_card(scene, counted.scenes[name]) for name, scene in job.scenes.scenes.items()},
     }
 
 

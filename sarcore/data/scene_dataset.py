@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from sarcore.transforms._random import RandomTransform
 
 _CELLS = 4  # cells of counted pixels along the shorter side of a window
 _BAND = 1 << 22  # pixels that are counted together
-_TRIES = 50  # windows that are looked at for one item; then the best of them is taken
+_TRIES = 50  # windows that are looked at for one item
 
 
 class WindowPlace(NamedTuple):
@@ -43,10 +43,11 @@ class SceneWindows(Dataset[tuple[torch.Tensor, int]]):
     (torch.Size([1, 64, 64]), True)
 
     A scene is drawn with a probability that is proportional to its area with data, and in it every window with enough
-    data is equally likely. With labels a class is drawn first, all with equal probability, and then a window of which
-    it is the majority (the best of 50 windows where none of them is). Item i follows from (seed, epoch, i) alone: any
-    number of workers, started by fork or spawn, gives the same items. `set_epoch` gives others, in workers that are
-    already there too.
+    data is equally likely. With labels a class is drawn first, all with equal probability, and then a window in which
+    it is the most frequent one (of 50 windows, where it is in none, the one that has most of it).
+
+    Item i follows from (seed, epoch, i) alone: any number of workers, started by fork or spawn, gives the same items.
+    `set_epoch` gives others, in workers that are already there too.
 
     The scenes are read once in the beginning, to count their pixels; after that windows alone are read.
 
@@ -139,35 +140,39 @@ class SceneWindows(Dataset[tuple[torch.Tensor, int]]):
             raise IndexError(f"item {index} of {self._length}")
         rng = np.random.default_rng([self._seed, int(self._epoch), index])
         wanted = self._drawable[int(rng.integers(len(self._drawable)))]
-        cumulative = self._weights[wanted]
+        cumulative, names = self._weights[wanted], list(self._scenes.scenes)
         best: tuple[float, WindowPlace, torch.Tensor] | None = None
         for _ in range(_TRIES):
             cell = np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right")
             scene, row, column, height, width = self._cells[cell].tolist()
             row, column = row + int(rng.integers(height)), column + int(rng.integers(width))
-            name = list(self._scenes.scenes)[scene]
-            score, label, image = self._window(name, row, column, wanted)
-            if best is None or score > best[0]:
-                best = score, WindowPlace(name, row, column, label), image
-            if score >= 1:
+            name = names[scene]
+            pixels, data = self._read(name, row, column)
+            if data.sum() < self._least_valid():
+                continue
+            label, fit = self._label(name, row, column, data, wanted)
+            if self._labels and label < 0:
+                continue
+            if best is None or fit > best[0]:
+                best = fit, WindowPlace(name, row, column, label), self._image(pixels, data)
+            if label == wanted or not self._labels:
                 break
-        assert best is not None
+        if best is None:
+            self._refuse()
         return best[1], best[2]
 
-    def _window(self, name: str, row: int, column: int, wanted: int) -> tuple[float, int, torch.Tensor]:
-        """How well a window fits, 1 or more where it does, its label and its pixels."""
+    def _read(self, name: str, row: int, column: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
         height, width = (min(a, b) for a, b in zip(self._size, self._scenes.scenes[name].shape[1:], strict=True))
-        pixels, data = self._scenes.read(name, row, column, height, width)
-        valid = data.sum() / math.prod(self._size)
-        score = 1.0 if valid >= self._min_valid else valid / self._min_valid
-        label = -1
-        if self._labels:
-            counts = np.bincount(self._classes_of(name, row, column, data).ravel(), minlength=len(self.classes) + 1)[1:]
-            label = int(counts.argmax()) if counts.any() else -1
-            score = score if label == wanted else score * counts[wanted] / max(data.sum(), 1) / 2
-        return float(score), label, self._image(pixels, data)
+        return self._scenes.read(name, row, column, height, width)
 
-    def _image(self, pixels: npt.NDArray[np.generic], data: npt.NDArray[np.bool_]) -> torch.Tensor:
+    def _label(self, name: str, row: int, column: int, data: npt.NDArray[np.bool_], wanted: int) -> tuple[int, float]:
+        """The class of a window, and the share of the one that is wanted."""
+        if not self._labels:
+            return -1, 0.0
+        counts = np.bincount(self._classes_of(name, row, column, data).ravel(), minlength=len(self.classes) + 1)[1:]
+        return int(counts.argmax()) if counts.any() else -1, float(counts[wanted] / data.sum())
+
+    def _image(self, pixels: npt.NDArray[Any], data: npt.NDArray[np.bool_]) -> torch.Tensor:
         if self.radiometry is None:
             pixels = pixels if pixels.dtype.kind == "c" else pixels.astype(np.float32)
             pixels[:, ~data] = self._fill
@@ -227,10 +232,12 @@ class SceneWindows(Dataset[tuple[torch.Tensor, int]]):
         cumulative = [np.cumsum(np.concatenate(each)) for each in zip(*weights, strict=True)]
         return np.concatenate(cells), cumulative
 
-    def _refuse(self) -> None:
+    def _refuse(self) -> NoReturn:
         if self._labels and not self.classes:
             raise DataError("the labels give no pixel with data a class; check the labels and their no-data value")
-        raise DataError(f"no window of the scenes has {self._min_valid:.0%} of data; lower min_valid or the size")
+        raise DataError(
+            f"no window was found with at least {self._min_valid:.0%} of pixels with data; lower min_valid or the size"
+        )
 
     def _least_valid(self) -> float:
         return max(1.0, self._min_valid * math.prod(self._size))
