@@ -53,6 +53,9 @@ def test_arrays_match_items(tmp_path: Path) -> None:
     assert patches.dtype == torch.uint8
     assert torch.equal(labels, folder.labels)
     items = torch.stack([folder[i][0] for i in range(len(folder))])
+    batch = folder.__getitems__([3, 1])
+    assert [label for _, label in batch] == [folder[3][1], folder[1][1]]
+    assert torch.equal(torch.stack([image for image, _ in batch]), items[[3, 1]])
     assert torch.equal(encode(patches, folder.radiometry), items)
 
 

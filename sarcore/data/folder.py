@@ -104,6 +104,11 @@ class PatchFolder(Dataset[tuple[torch.Tensor, int]]):
         image = encode(torch.from_numpy(self._native(index)), self.radiometry)
         return image, int(self.labels[index])
 
+    def __getitems__(self, indices: list[int]) -> list[tuple[torch.Tensor, int]]:
+        """The items of a batch, as a DataLoader asks for them: encoded together."""
+        images = encode(torch.from_numpy(np.stack([self._native(index) for index in indices])), self.radiometry)
+        return list(zip(images, self.labels[indices].tolist(), strict=True))
+
     def subset(self, indices: Sequence[int]) -> PatchFolder:
         """The patches at ``indices``, in that order; ``classes`` and label numbers stay as they are."""
         chosen = [int(i) for i in indices]
