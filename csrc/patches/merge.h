@@ -49,7 +49,7 @@ struct MergeLayout {
     }
 };
 
-// 1-D windows, or a 2-D one in place of both.
+// 1-D windows, or a 2-D one, beside which both are ones.
 template <typename F>
 struct MergeWindow {
     const F* y;

@@ -101,6 +101,8 @@ void merge_patches_backward(const TensorView& gradient, const std::optional<Tens
     const MergeLayout layout = layout_of(out, "out", height, width, stride, mode, first_patch_row, row_begin, row_end);
     require(out.writable, "out", out, "writable");
     require(first_patch_row + layout.held <= layout.y.count, "out", out, "the gradient of patches of the scene");
+    require(row_begin == row_end || layout.y.last(row_end - 1) < first_patch_row + layout.held, "out", out,
+            "the gradient of all patches that the rows are made of");
     require_output(gradient, "gradient", out.dtype, out, {layout.channels, row_end - row_begin, width});
     require(patches.has_value() || layout.mode == MergeMode::mean, "patches", out, "given for this mode");
     if (patches) {

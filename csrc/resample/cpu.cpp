@@ -113,7 +113,7 @@ class Pass {
     // One tile of one component of one plane.
     struct Work {
         Tile tile;
-        Span ys, xs;  // of the input
+        InputRange ys, xs;  // of the input
         const F* source;
         int64_t stride;
         const T* upstream;
@@ -191,7 +191,7 @@ class Pass {
 
     // Asks for as many input rows as these, which follow them in memory: they come while these are computed. After the
     // last rows of a plane they are the next one's.
-    void ask_for_rows_after(const Work& work, Span rows) const {
+    void ask_for_rows_after(const Work& work, InputRange rows) const {
         if (converted()) return;
         const auto begin = reinterpret_cast<uintptr_t>(work.source);
         const auto stride = static_cast<uintptr_t>(work.stride) * sizeof(F);
@@ -204,7 +204,7 @@ class Pass {
     }
 
     void blend_row(const F* rows, int64_t first, int64_t stride, int64_t y, int64_t n, F* out) const {
-        const Span span = y_.span(y);
+        const InputRange span = y_.span(y);
         blend_rows(rows + (span.first - first) * stride, stride, y_.of(y), span.last - span.first, n, out);
     }
 

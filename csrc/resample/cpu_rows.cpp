@@ -47,7 +47,7 @@ SARCORE_HD void blend_lanes(const F* columns, int64_t first, const Table<F>& tab
     typedef F Vector __attribute__((vector_size(64), may_alias));
     const auto* in = reinterpret_cast<const Vector*>(columns) - first;
     auto* results = reinterpret_cast<Vector*>(out) - a;
-    const Span* spans = table.spans.data();
+    const InputRange* spans = table.spans.data();
     const F* weights = table.of(a);
     const int64_t stride = table.taps;
     for (int64_t j = a; j < b; ++j, weights += stride) {

@@ -45,7 +45,7 @@ struct Target {
 
 // A sum begins with -0, to which the first product is added exactly; without products it is 0.
 template <typename F>
-__device__ __forceinline__ F beginning(const Span& span) {
+__device__ __forceinline__ F beginning(const InputRange& span) {
     return span.first < span.last ? F(-0.0) : F(0);
 }
 
@@ -58,7 +58,7 @@ __device__ __forceinline__ void blend_columns(const DeviceTable<F>& table, int64
     for (int item = static_cast<int>(threadIdx.x) / 32; item < items; item += kWarps) {
         const int row = item / across * kSums, column = item % across * 32 + lane;
         if (column >= columns) continue;
-        const Span span = table.spans[x0 + column];
+        const InputRange span = table.spans[x0 + column];
         const int count = rows - row < kSums ? rows - row : kSums;
         const F* weights = table.weights + x0 + column;
         F sums[kSums];
@@ -82,7 +82,7 @@ __device__ __forceinline__ void blend_rows(const DeviceTable<F>& table, int64_t 
     const int lane = static_cast<int>(threadIdx.x) % 32, across = (columns + 32 * kSums - 1) / (32 * kSums);
     for (int item = static_cast<int>(threadIdx.x) / 32; item < rows * across; item += kWarps) {
         const int row = item / across, column = item % across * 32 * kSums + lane;
-        const Span span = table.spans[y0 + row];
+        const InputRange span = table.spans[y0 + row];
         const F* weights = table.weights + y0 + row;
         F sums[kSums];
         for (int q = 0; q < kSums; ++q) sums[q] = beginning<F>(span);
@@ -99,7 +99,7 @@ __device__ __forceinline__ void blend_rows(const DeviceTable<F>& table, int64_t 
 }
 
 template <typename F>
-__device__ __forceinline__ Span inputs_of(const DeviceTable<F>& table, int64_t a, int64_t b) {
+__device__ __forceinline__ InputRange inputs_of(const DeviceTable<F>& table, int64_t a, int64_t b) {
     return {table.reach[a].first, table.reach[b - 1].last};
 }
 
@@ -116,7 +116,7 @@ __global__ void __launch_bounds__(kThreads)
         const int64_t y0 = work / across % down * tile_height, x0 = work % across * tile_width;
         const int rows = static_cast<int>(y.results - y0 < tile_height ? y.results - y0 : tile_height);
         const int columns = static_cast<int>(x.results - x0 < tile_width ? x.results - x0 : tile_width);
-        const Span ys = inputs_of(y, y0, y0 + rows), xs = inputs_of(x, x0, x0 + columns);
+        const InputRange ys = inputs_of(y, y0, y0 + rows), xs = inputs_of(x, x0, x0 + columns);
         const T* image = in + plane * y.inputs * x.inputs * parts + part;
         const auto pixel = [&](int64_t row, int64_t column) {
             return static_cast<F>(element_value(image[(row * x.inputs + column) * parts]));

@@ -11,16 +11,16 @@ namespace sarcore {
 template <typename F>
 struct DeviceTable {
     int64_t inputs, results, taps;
-    Span *reach, *spans;
+    InputRange *reach, *spans;
     F* weights;
 };
 
 // What the host knows of a table before it is computed.
 struct TableShape {
     int64_t inputs;
-    std::vector<Span> reach;
+    std::vector<InputRange> reach;
     int64_t taps;
-    explicit TableShape(int64_t count, std::vector<Span> of_results)
+    explicit TableShape(int64_t count, std::vector<InputRange> of_results)
         : inputs(count), reach(std::move(of_results)), taps(longest(reach)) {}
     int64_t results() const { return static_cast<int64_t>(reach.size()); }
 };
@@ -30,14 +30,14 @@ inline int64_t rounded_to_16(int64_t bytes) { return (bytes + 15) / 16 * 16; }
 template <typename F>
 int64_t table_bytes(const TableShape& shape) {
     return rounded_to_16(shape.results() *
-                         (2 * static_cast<int64_t>(sizeof(Span)) + shape.taps * static_cast<int64_t>(sizeof(F))));
+                         (2 * static_cast<int64_t>(sizeof(InputRange)) + shape.taps * static_cast<int64_t>(sizeof(F))));
 }
 
 // Places a table at `space` and moves it on.
 template <typename F>
 DeviceTable<F> place_table(const TableShape& shape, char*& space) {
-    Span* const reach = reinterpret_cast<Span*>(space);
-    Span* const spans = reach + shape.results();
+    InputRange* const reach = reinterpret_cast<InputRange*>(space);
+    InputRange* const spans = reach + shape.results();
     const DeviceTable<F> table{shape.inputs, shape.results(), shape.taps,
                                reach,        spans,           reinterpret_cast<F*>(spans + shape.results())};
     space += table_bytes<F>(shape);
@@ -81,7 +81,7 @@ struct Plan {
     }
 
   private:
-    static TableShape shape_of(const Axis& axis, bool backward) {
+    static TableShape shape_of(const ResampleAxis& axis, bool backward) {
         return backward ? TableShape(axis.outputs, transposed(spans_of(axis), axis.inputs))
                         : TableShape(axis.inputs, spans_of(axis));
     }
@@ -91,18 +91,18 @@ struct Plan {
 
 #ifdef __CUDACC__
 template <typename F>
-__device__ void compute_result(const Axis& axis, const DeviceTable<F>& table, int64_t j) {
-    Span span;
+__device__ void compute_result(const ResampleAxis& axis, const DeviceTable<F>& table, int64_t j) {
+    InputRange span;
     fill_weights(axis, j, table.results, table.weights + j, span);
     table.reach[j] = span_of(axis, j);
     table.spans[j] = span;
 }
 
 template <typename F>
-__device__ void transpose_input(const Axis& axis, const DeviceTable<F>& forward, const DeviceTable<F>& table,
+__device__ void transpose_input(const ResampleAxis& axis, const DeviceTable<F>& forward, const DeviceTable<F>& table,
                                 int64_t i) {
     // The first result that ends after i, and the first that begins after i: both by bisection.
-    Span outputs{0, 0};
+    InputRange outputs{0, 0};
     for (int64_t high = axis.outputs; outputs.first < high;) {
         const int64_t middle = (outputs.first + high) / 2;
         if (forward.reach[middle].last <= i)
@@ -119,10 +119,10 @@ __device__ void transpose_input(const Axis& axis, const DeviceTable<F>& forward,
             high = middle;
     }
     const auto read = [&](int64_t j, int64_t pixel) {
-        const Span s = forward.spans[j];
+        const InputRange s = forward.spans[j];
         return pixel >= s.first && pixel < s.last ? forward.weights[(pixel - s.first) * forward.results + j] : F(0);
     };
-    Span span;
+    InputRange span;
     fill_transposed(i, outputs, read, table.results, table.weights + i, span);
     table.reach[i] = outputs;
     table.spans[i] = span;
@@ -130,7 +130,8 @@ __device__ void transpose_input(const Axis& axis, const DeviceTable<F>& forward,
 
 // Results of both axes, y before x.
 template <typename F>
-__global__ void __launch_bounds__(128) table_kernel(Axis y, Axis x, DeviceTable<F> table_y, DeviceTable<F> table_x) {
+__global__ void __launch_bounds__(128)
+    table_kernel(ResampleAxis y, ResampleAxis x, DeviceTable<F> table_y, DeviceTable<F> table_x) {
     const int64_t stride = int64_t{gridDim.x} * 128;
     for (int64_t j = int64_t{blockIdx.x} * 128 + threadIdx.x; j < y.outputs + x.outputs; j += stride) {
         if (j < y.outputs)
@@ -142,8 +143,8 @@ __global__ void __launch_bounds__(128) table_kernel(Axis y, Axis x, DeviceTable<
 
 template <typename F>
 __global__ void __launch_bounds__(128)
-    transposed_kernel(Axis y, Axis x, DeviceTable<F> forward_y, DeviceTable<F> forward_x, DeviceTable<F> table_y,
-                      DeviceTable<F> table_x) {
+    transposed_kernel(ResampleAxis y, ResampleAxis x, DeviceTable<F> forward_y, DeviceTable<F> forward_x,
+                      DeviceTable<F> table_y, DeviceTable<F> table_x) {
     const int64_t stride = int64_t{gridDim.x} * 128;
     for (int64_t i = int64_t{blockIdx.x} * 128 + threadIdx.x; i < y.inputs + x.inputs; i += stride) {
         if (i < y.inputs)

@@ -18,7 +18,7 @@ namespace sarcore {
 
 enum class Resampling { nearest, nearest_exact, bilinear, bicubic, lanczos, area };
 
-struct Axis {
+struct ResampleAxis {
     Resampling mode;
     bool antialias;  // the window is stretched by the factor of shrinking, and normalised
     bool single;     // positions are rounded to float32
@@ -28,7 +28,7 @@ struct Axis {
 };
 
 // Input pixels first <= i < last.
-struct Span {
+struct InputRange {
     int64_t first, last;
 };
 
@@ -39,15 +39,16 @@ SARCORE_HD int64_t floor_of(double v) {
     const int64_t i = static_cast<int64_t>(v);
     return static_cast<double>(i) > v ? i - 1 : i;
 }
-SARCORE_HD double rounded_position(const Axis& axis, double v) {
+SARCORE_HD double rounded_position(const ResampleAxis& axis, double v) {
     return axis.single ? static_cast<double>(static_cast<float>(v)) : v;
 }
 
 // `given`: the scale that the caller asked for, or 0. Of an axis that keeps its length PyTorch ignores it, but for
 // plain bicubic sums and nearest pixels.
-inline Axis axis_of(Resampling mode, bool antialias, bool single, int64_t inputs, int64_t outputs, double given) {
+inline ResampleAxis axis_of(Resampling mode, bool antialias, bool single, int64_t inputs, int64_t outputs,
+                            double given) {
     const bool windowed = antialias || mode == Resampling::lanczos;
-    Axis axis{mode, windowed, single && mode != Resampling::lanczos, inputs, outputs, 0.0, 1.0};
+    ResampleAxis axis{mode, windowed, single && mode != Resampling::lanczos, inputs, outputs, 0.0, 1.0};
     if (inputs == outputs && (windowed || mode == Resampling::bilinear)) given = 0.0;
     const double n = rounded_position(axis, static_cast<double>(inputs));
     const double m = rounded_position(axis, static_cast<double>(outputs));
@@ -91,7 +92,7 @@ SARCORE_HD double cubic_window(double v, double a) {
 
 // The part of pixel base + k, -1 <= k <= 2, of a bicubic sum that is not antialiased. In float32 as PyTorch computes
 // it, whose far part is off by up to 5e-7: two of its three steps are fused.
-SARCORE_HD double cubic_part(const Axis& axis, double fraction, int k) {
+SARCORE_HD double cubic_part(const ResampleAxis& axis, double fraction, int k) {
     if (!axis.single) return cubic_window(fraction - static_cast<double>(k), -0.75);
     const float t = k <= 0 ? static_cast<float>(fraction) : 1.0f - static_cast<float>(fraction);
     if (k == 0 || k == 1) return static_cast<double>((1.25f * t - 2.25f) * t * t + 1.0f);
@@ -108,7 +109,7 @@ SARCORE_HD double window(Resampling mode, double v) {
 
 // ------ where a window lies
 
-SARCORE_HD int64_t nearest_pixel(const Axis& axis, int64_t j) {
+SARCORE_HD int64_t nearest_pixel(const ResampleAxis& axis, int64_t j) {
     if (axis.mode == Resampling::nearest) {
         const double at = rounded_position(axis, axis.step * static_cast<double>(j));
         return clamped(floor_of(static_cast<double>(static_cast<float>(at))), axis.inputs);
@@ -118,7 +119,7 @@ SARCORE_HD int64_t nearest_pixel(const Axis& axis, int64_t j) {
 }
 
 // The pixel at or before the position from which a bilinear or bicubic fraction counts.
-SARCORE_HD int64_t base_pixel(const Axis& axis, int64_t j, double& fraction) {
+SARCORE_HD int64_t base_pixel(const ResampleAxis& axis, int64_t j, double& fraction) {
     double at = rounded_position(axis, axis.step * (static_cast<double>(j) + 0.5) - 0.5);
     if (axis.mode == Resampling::bilinear) at = most(at, 0.0);
     const int64_t base = floor_of(at) < axis.inputs - 1 ? floor_of(at) : axis.inputs - 1;
@@ -127,7 +128,7 @@ SARCORE_HD int64_t base_pixel(const Axis& axis, int64_t j, double& fraction) {
 }
 
 // The pixels that may have weight: their ends never decrease from one j to the next.
-SARCORE_HD Span span_of(const Axis& axis, int64_t j) {
+SARCORE_HD InputRange span_of(const ResampleAxis& axis, int64_t j) {
     if (axis.mode == Resampling::area)
         return {j * axis.inputs / axis.outputs, ((j + 1) * axis.inputs + axis.outputs - 1) / axis.outputs};
     if (axis.mode == Resampling::nearest || axis.mode == Resampling::nearest_exact) {
@@ -149,7 +150,7 @@ SARCORE_HD Span span_of(const Axis& axis, int64_t j) {
 // ------ weights
 
 // Of pixel i of the span, before normalisation.
-SARCORE_HD double plain_weight(const Axis& axis, int64_t j, int64_t i) {
+SARCORE_HD double plain_weight(const ResampleAxis& axis, int64_t j, int64_t i) {
     if (axis.antialias) {
         const double center = rounded_position(axis, axis.step * (static_cast<double>(j) + 0.5));
         return window(axis.mode, (static_cast<double>(i) - center + 0.5) / axis.stretch);
@@ -167,14 +168,14 @@ SARCORE_HD double plain_weight(const Axis& axis, int64_t j, int64_t i) {
 // Writes the weights of output j, `next` apart, and its pixels in `span`, without zeros at the ends: a pixel of weight
 // zero passes no NaN on.
 template <typename F>
-SARCORE_HD void fill_weights(const Axis& axis, int64_t j, int64_t next, F* weights, Span& span) {
+SARCORE_HD void fill_weights(const ResampleAxis& axis, int64_t j, int64_t next, F* weights, InputRange& span) {
     span = span_of(axis, j);
     const bool normalised = axis.antialias || axis.mode == Resampling::area;
     double total = normalised ? 0.0 : 1.0;
     if (normalised)
         for (int64_t i = span.first; i < span.last; ++i) total += plain_weight(axis, j, i);
     int64_t kept = 0;
-    Span nonzero{span.first, span.first};
+    InputRange nonzero{span.first, span.first};
     for (int64_t i = span.first; i < span.last; ++i) {
         const F weight = static_cast<F>(plain_weight(axis, j, i) / total);
         if (kept == 0 && weight == F(0)) continue;
@@ -182,14 +183,14 @@ SARCORE_HD void fill_weights(const Axis& axis, int64_t j, int64_t next, F* weigh
         weights[kept++ * next] = weight;
         if (weight != F(0)) nonzero.last = i + 1;
     }
-    span = kept ? nonzero : Span{span.first, span.first};
+    span = kept ? nonzero : InputRange{span.first, span.first};
 }
 
 // The transposed table: for input i, the outputs lo <= j < hi whose spans hold it. Read from the weights of the
 // outputs.
 template <typename F, typename Reader>
-SARCORE_HD void fill_transposed(int64_t i, Span outputs, const Reader& weight_of, int64_t next, F* weights,
-                                Span& span) {
+SARCORE_HD void fill_transposed(int64_t i, InputRange outputs, const Reader& weight_of, int64_t next, F* weights,
+                                InputRange& span) {
     int64_t kept = 0;
     span = {outputs.first, outputs.first};
     for (int64_t j = outputs.first; j < outputs.last; ++j) {

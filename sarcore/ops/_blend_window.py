@@ -51,7 +51,7 @@ def _made(name: str, size: int, dtype: torch.dtype, device: torch.device) -> tor
     return w.to(device, dtype).contiguous()
 
 
-@functools.lru_cache(maxsize=64)
+@functools.cache  # never freed: a kernel of another stream may still read it
 def _kept(name: str, size: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     with torch.inference_mode(False), torch.no_grad():
         return _made(name, size, dtype, device)
