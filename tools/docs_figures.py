@@ -1,4 +1,4 @@
-"""Draws the figures of docs/filters.md and docs/scale.md and prints the tables beside them.
+"""Draws the figures of docs/filters.md, docs/scale.md and docs/scenes.md and prints the tables beside them.
 
 python tools/docs_figures.py DATA docs/images     DATA: the folder of real SAR data (see CONTRIBUTING.md)
 """
@@ -6,14 +6,18 @@ python tools/docs_figures.py DATA docs/images     DATA: the folder of real SAR d
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
+from torch.utils.data import DataLoader
 
-from sarcore.data import simulate_reflectivity
+from sarcore.data import PatchFolder, Scene, simulate_reflectivity, write_patch_set
+from sarcore.inference import run_scene
 from sarcore.metrics import edge_correlation, estimate_looks
-from sarcore.ops import despeckle, speckle
+from sarcore.ops import decode, despeckle, encode, speckle
 from sarcore.report.pictures import image_sheet, unit_histograms
 
 METHODS = ("boxcar", "lee", "kuan", "enhanced_lee", "gamma_map", "frost", "refined_lee")
@@ -33,6 +37,7 @@ def main(data: str, out: str) -> None:
     filters(folder, scene / scene.mean(), patch, field, looks)
     speckles(folder, patch)
     scales(folder, amplitude)
+    seams(folder, Path(data) / SCENE)
 
 
 def homogeneous(patch: torch.Tensor, side: int = 24) -> tuple[slice, slice]:
@@ -87,6 +92,38 @@ def scales(folder: Path, amplitude: np.ndarray) -> None:
     for name, image in values.items():
         half = image[100:124, 100:124]
         print(name, f"mean {image.mean():.4g}, median {np.median(image):.4g}, block CV {half.std() / half.mean():.3f}")
+
+
+def seams(folder: Path, path: Path) -> None:
+    """The network of docs/scenes.md on the scene, patch by patch without and with overlap."""
+    torch.manual_seed(SEED)
+    results = {}
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        patches = PatchFolder.open(write_patch_set([path], work / "patches", 64, 32, format="tiff"))
+        scale = patches.radiometry
+        network = nn.Sequential(
+            nn.Conv2d(1, 16, 5, padding=2), nn.ReLU(), nn.Conv2d(16, 16, 5, padding=2), nn.ReLU(),
+            nn.Conv2d(16, 1, 5, padding=2),
+        )  # fmt: skip
+        optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
+        for epoch in range(10):
+            for step, (target, _) in enumerate(DataLoader(patches, batch_size=16, shuffle=True)):
+                seed = 1000 * epoch + step
+                noisy = speckle(decode(target, scale), 1.0, seed=seed, domain=scale.unit, psf=("hamming", 2.0))
+                loss = nn.functional.mse_loss(network(encode(noisy, scale)), target)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            print(f"epoch {epoch}, loss {loss.item():.4f}")
+        for title, window, overlap in (
+            ("patches of 64, side by side", "flat", 0),
+            ("64, Hann, overlap 32", "hann", 32),
+        ):
+            out = run_scene(path, network.eval(), work / f"{window}.tif", 64, overlap, window, radiometry=scale)
+            results[title] = Scene.open(out).read()[0, CROP[0], CROP[1]]
+        results = {"scene": encode(torch.from_numpy(Scene.open(path).read()), scale)[0].numpy()[CROP]} | results
+    image_sheet(folder / "scenes.png", results, (0, 1), columns=3)
 
 
 if __name__ == "__main__":
