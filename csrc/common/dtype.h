@@ -14,6 +14,11 @@ namespace sarcore {
 
 enum class DType { u8, u16, i16, i32, i64, f16, bf16, f32, f64, c64, boolean, other };
 
+inline int size_of(DType type) {
+    static constexpr int sizes[] = {1, 2, 2, 4, 8, 2, 2, 4, 8, 8, 1, 0};
+    return sizes[static_cast<int>(type)];
+}
+
 struct Half {
     uint16_t bits;
 };

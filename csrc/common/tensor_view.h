@@ -40,10 +40,7 @@ struct TensorView {
         for (int i = 0; i < ndim; ++i) n *= shape[i];
         return n;
     }
-    int64_t itemsize() const {
-        static constexpr int sizes[] = {1, 2, 2, 4, 8, 2, 2, 4, 8, 8, 1, 0};
-        return sizes[static_cast<int>(dtype)];
-    }
+    int64_t itemsize() const { return size_of(dtype); }
     bool contiguous() const {
         if (numel() == 0) return true;
         int64_t expected = 1;

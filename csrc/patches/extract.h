@@ -40,18 +40,25 @@ SARCORE_HD int64_t source_of(int64_t p, int64_t length, Pad pad) {
 // body(p) for every place p in [first, last) where pixel s stands, ascending.
 template <typename Body>
 SARCORE_HD void for_places(int64_t s, int64_t length, Pad pad, int64_t first, int64_t last, const Body& body) {
+    int64_t p = s, end = s + 1, gap = 1, next_gap = 1;
     if (pad == Pad::reflect && length > 1) {
-        const int64_t period = 2 * (length - 1), mirrored = period - s;
-        const bool once = s == 0 || s == length - 1;
-        for (int64_t base = (first / period - 1) * period; base + s < last; base += period) {
-            if (base + s >= first) body(base + s);
-            if (!once && base + mirrored >= first && base + mirrored < last) body(base + mirrored);
-        }
-        return;
+        const int64_t period = 2 * (length - 1);
+        const bool once = s == 0 || s == length - 1;  // in a period; the others come back mirrored
+        p = (first / period - 1) * period + s;
+        end = last;
+        gap = once ? period : period - 2 * s;
+        next_gap = once ? period : 2 * s;
+    } else if (pad != Pad::constant) {
+        if (s == 0) p = first;
+        if (s == length - 1) end = last;
     }
-    const bool repeated = pad != Pad::constant;
-    const int64_t begin = repeated && s == 0 ? first : s, end = repeated && s == length - 1 ? last : s + 1;
-    for (int64_t p = begin < first ? first : begin; p < end && p < last; ++p) body(p);
+    while (p < end && p < last) {
+        if (p >= first) body(p);
+        p += gap;
+        const int64_t other = gap;
+        gap = next_gap;
+        next_gap = other;
+    }
 }
 
 // ------ CPU: drivers that move bytes, and the arithmetic handed to them
@@ -82,21 +89,20 @@ Seen extract_cpu(const PatchLayout& layout, const SceneView& scene, const Conver
 // ------ CUDA: `order` holds the numbers of the patches of an index sorted by rows. Without it every patch is converted
 // by itself, which positions that were never checked, or are few, ask for.
 
-template <typename T, typename Out>
-void extract_encoded_cuda(const PatchLayout& layout, const int64_t* order, const T* scene, const Radiometry& radiometry,
-                          Out* out, unsigned long long* counts, int device, void* stream);
-template <typename T, typename Out>
-void extract_cast_cuda(const PatchLayout& layout, const int64_t* order, const T* scene, Out* out,
-                       unsigned long long* counts, int device, void* stream);
+// Types are values here, not template arguments: a kernel for each pair of them would take minutes to compile.
+
+void extract_cuda(const PatchLayout& layout, const int64_t* order, DType type, const void* scene,
+                  const Radiometry* radiometry, DType out_type, void* out, unsigned long long* counts, int device,
+                  void* stream);
 
 // ------ the gradient. `scene` is read for the slopes of a radiometry alone; both may be null.
 
 template <typename T, typename G>
 void extract_backward_cpu(const PatchLayout& layout, const G* gradient, const T* scene, const Radiometry* radiometry,
                           int threads, T* out);
-template <typename T, typename G>
-void extract_backward_cuda(const PatchLayout& layout, const int64_t* order, const G* gradient, const T* scene,
-                           const Radiometry* radiometry, T* out, int device, void* stream);
+void extract_backward_cuda(const PatchLayout& layout, const int64_t* order, DType gradient_type, const void* gradient,
+                           DType type, const void* scene, const Radiometry* radiometry, void* out, int device,
+                           void* stream);
 
 }  // namespace sarcore
 

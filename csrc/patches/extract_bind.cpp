@@ -150,19 +150,10 @@ const int64_t* order_of(const std::optional<TensorView>& order, const PatchLayou
 void launch(const PatchLayout& layout, const int64_t* order, const TensorView& scene,
             const std::optional<Radiometry>& radiometry, const TensorView& out, unsigned long long* counts) {
     require(scene.contiguous(), "scene", scene, "contiguous on a CUDA device");
-    dispatch_conversion(scene, out, radiometry.has_value(), [&](auto element, auto result) {
-        using T = decltype(element);
-        using Out = decltype(result);
-        py::gil_scoped_release nogil;
-        if constexpr (encodable<Out>()) {
-            if (radiometry)
-                return extract_encoded_cuda<T, Out>(layout, order, scene.as<const T>(), *radiometry, out.as<Out>(),
-                                                    counts, out.device, out.stream);
-        }
-        if constexpr (castable<T, Out>())
-            extract_cast_cuda<T, Out>(layout, order, scene.as<const T>(), out.as<Out>(), counts, out.device,
-                                      out.stream);
-    });
+    dispatch_conversion(scene, out, radiometry.has_value(), [](auto, auto) {});  // refuses a pair that there is not
+    py::gil_scoped_release nogil;
+    extract_cuda(layout, order, scene.dtype, scene.data, radiometry ? &*radiometry : nullptr, out.dtype, out.data,
+                 counts, out.device, out.stream);
 }
 #endif
 
@@ -249,8 +240,8 @@ void extract_patches_backward(const TensorView& gradient, const std::optional<Te
         py::gil_scoped_release nogil;
 #ifdef SARCORE_HAS_CUDA
         if (out.cuda)
-            return extract_backward_cuda<T, G>(layout, sorted, gradient.as<const G>(), pixels, declared, out.as<T>(),
-                                               out.device, out.stream);
+            return extract_backward_cuda(layout, sorted, gradient.dtype, gradient.data, out.dtype, pixels, declared,
+                                         out.data, out.device, out.stream);
 #endif
         extract_backward_cpu<T, G>(layout, gradient.as<const G>(), pixels, declared, threads, out.as<T>());
     });

@@ -1,9 +1,6 @@
-// The kernel of extract_patches on CUDA.
-//
-// A block converts one tile of the padded scene into shared memory and writes it into every patch that covers it, 16
-// bytes per thread where rows align: a logarithm is taken once per pixel of the scene, not once per copy. Patches far
-// apart (few positions, strides with gaps) are cut into tiles of their own. Valid pixels are counted in the same pass.
-// Floor: one read of the scene and one write of the patches.
+// How extract_patches cuts its work on CUDA: tiles of the padded scene, or of each patch where patches are far apart
+// (few positions, strides with gaps); which patches a tile reaches into; and the copies from a tile to them, of bytes,
+// so that one kernel serves every element type.
 #pragma once
 
 #include "common/cuda.cuh"
@@ -17,12 +14,6 @@ constexpr int kTileWidth = 256;
 struct alignas(16) Words {
     uint64_t low, high;
 };
-template <typename Out, int lanes>
-struct alignas(sizeof(Out) * lanes) Lanes {
-    Out values[lanes];
-};
-template <typename Out>
-constexpr int tile_elements = sizeof(Out) > 4 ? 2048 : 4096;
 
 __device__ __forceinline__ int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 __device__ __forceinline__ int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -67,31 +58,39 @@ __device__ __forceinline__ Range reaching(int64_t begin, int64_t end, int64_t si
     return {begin < size ? 0 : (begin - size) / step + 1, smaller((end - 1) / step + 1, count)};
 }
 
-// body(row, column, number) by all threads for every patch that reaches into the box.
+// body(row, column, number) by all threads for every patch that reaches into the box. The places of a list are sieved
+// 256 at a time.
 template <typename Body>
 __device__ __forceinline__ void for_covering(const PatchLayout& l, const Tiling& t, const int64_t* order,
                                              const Box& box, const Body& body) {
     __shared__ int64_t found[kExtractThreads];
     __shared__ unsigned listed[1];
-    if (t.by_patch) return body(l.row(box.patch), l.column(box.patch), box.patch);
-    if (!l.index) {
-        const Range i = reaching(box.row, box.row + box.rows, l.h, l.down, l.count / l.across);
-        const Range j = reaching(box.column, box.column + box.columns, l.w, l.right, l.across);
-        for (int64_t a = i.first; a < i.last; ++a)
-            for (int64_t b = j.first; b < j.last; ++b) body(a * l.down, b * l.right, a * l.across + b);
-        return;
+    const bool sieved = l.index && !t.by_patch;
+    Range i{0, 1}, j{0, 1};
+    if (sieved) {
+        i = {first_after(l, order, box.row - l.h), first_after(l, order, box.row + box.rows - 1)};
+    } else if (!t.by_patch) {
+        i = reaching(box.row, box.row + box.rows, l.h, l.down, l.count / l.across);
+        j = reaching(box.column, box.column + box.columns, l.w, l.right, l.across);
     }
-    const int64_t last = first_after(l, order, box.row + box.rows - 1);
-    for (int64_t k = first_after(l, order, box.row - l.h); k < last; k += kExtractThreads) {
-        __syncthreads();
-        if (threadIdx.x == 0) listed[0] = 0;
-        __syncthreads();
-        if (k + threadIdx.x < last) {
-            const int64_t number = order[k + threadIdx.x], column = l.column(number);
-            if (column < box.column + box.columns && column + l.w > box.column) found[atomicAdd(listed, 1u)] = number;
+    for (int64_t a = i.first; a < i.last; a += sieved ? kExtractThreads : 1) {
+        if (sieved) {
+            __syncthreads();
+            if (threadIdx.x == 0) listed[0] = 0;
+            __syncthreads();
+            if (a + threadIdx.x < i.last) {
+                const int64_t number = order[a + threadIdx.x], column = l.column(number);
+                if (column < box.column + box.columns && column + l.w > box.column)
+                    found[atomicAdd(listed, 1u)] = number;
+            }
+            __syncthreads();
+            j.last = listed[0];
         }
-        __syncthreads();
-        for (unsigned each = 0; each < listed[0]; ++each) body(l.row(found[each]), l.column(found[each]), found[each]);
+        for (int64_t b = j.first; b < j.last; ++b) {
+            const bool regular = !sieved && !t.by_patch;
+            const int64_t number = regular ? a * l.across + b : sieved ? found[b] : box.patch;
+            body(regular ? a * l.down : l.row(number), regular ? b * l.right : l.column(number), number);
+        }
     }
 }
 
@@ -106,15 +105,35 @@ __device__ __forceinline__ Part part_of(const PatchLayout& l, const Box& box, in
             static_cast<int>(smaller(box.column + box.columns, column + l.w) - x)};
 }
 
-template <int lanes, typename Out>
-__device__ __forceinline__ void copy_part(const Out* tile, int pitch, const Part& part, int64_t width, Out* to) {
-    using Pack = Lanes<Out, lanes>;
-    const unsigned packs = static_cast<unsigned>(part.columns) / lanes, n = packs * static_cast<unsigned>(part.rows);
-    const Out* from = tile + part.row * pitch + part.column;
+template <typename Unit>
+__device__ __forceinline__ void copy_units(const unsigned char* from, int64_t pitch, int bytes, int rows, int64_t width,
+                                           unsigned char* to) {
+    const unsigned units = static_cast<unsigned>(bytes) / sizeof(Unit), n = units * static_cast<unsigned>(rows);
     for (unsigned i = threadIdx.x; i < n; i += kExtractThreads) {
-        const unsigned row = i / packs, pack = i - row * packs;
-        *reinterpret_cast<Pack*>(to + row * width + pack * lanes) =
-            *reinterpret_cast<const Pack*>(from + row * static_cast<unsigned>(pitch) + pack * lanes);
+        const unsigned row = i / units, unit = i - row * units;
+        reinterpret_cast<Unit*>(to + row * width)[unit] = reinterpret_cast<const Unit*>(from + row * pitch)[unit];
+    }
+}
+
+// Copies a part of a tile to `to`, `size` bytes an element: 16 bytes at once, or fewer where something is not aligned.
+__device__ __forceinline__ void copy_part(const unsigned char* tile, int pitch, const Part& part, int size,
+                                          int64_t width, unsigned char* to) {
+    const unsigned char* from = tile + (part.row * pitch + part.column) * size;
+    const int bytes = part.columns * size;
+    const auto offsets = static_cast<unsigned>((part.column | part.columns | pitch | width) * size);
+    const unsigned places = offsets | static_cast<unsigned>(reinterpret_cast<uintptr_t>(to)) | 16u;
+    width *= size;
+    switch (places & (~places + 1u)) {  // the largest power of two that divides them all
+        case 16:
+            return copy_units<Words>(from, pitch * size, bytes, part.rows, width, to);
+        case 8:
+            return copy_units<uint64_t>(from, pitch * size, bytes, part.rows, width, to);
+        case 4:
+            return copy_units<uint32_t>(from, pitch * size, bytes, part.rows, width, to);
+        case 2:
+            return copy_units<uint16_t>(from, pitch * size, bytes, part.rows, width, to);
+        default:
+            return copy_units<uint8_t>(from, pitch * size, bytes, part.rows, width, to);
     }
 }
 
@@ -137,57 +156,6 @@ __device__ __forceinline__ void count_part(const uint8_t* data, int pitch, const
             __popc(__ballot_sync(~0u, i < n && data[(part.row + row) * pitch + part.column + column])));
     }
     if (threadIdx.x % 32 == 0 && total) atomicAdd(count, static_cast<unsigned long long>(total));
-}
-
-// Converter: Out of an element by `convert.with(body)`, which calls body(function of an element); is_data(element).
-template <typename T, typename Out, typename Converter>
-__global__ void __launch_bounds__(kExtractThreads)
-    extract_kernel(PatchLayout l, Tiling t, const int64_t* __restrict__ order, const T* __restrict__ scene,
-                   Converter convert, bool packed, Out* __restrict__ out, unsigned long long* __restrict__ counts) {
-    constexpr int elements = tile_elements<Out>, lanes = 16 / static_cast<int>(sizeof(Out));
-    constexpr int words = elements * static_cast<int>(sizeof(Out)) / 16;
-    __shared__ Words shared[words];
-    __shared__ uint8_t data[elements];
-    Out* tile = reinterpret_cast<Out*>(shared);
-    const int pitch = t.columns;
-    const int64_t tiles = t.down * t.across * (t.by_patch ? l.count : 1);
-    for (int64_t work = blockIdx.x; work < tiles; work += gridDim.x) {
-        const Box box = box_of(l, t, work);
-        if (counts) mark_inside(l, box, data, pitch);
-        for (int64_t channel = 0; channel < l.channels; ++channel) {
-            __syncthreads();
-            convert.with([&](const auto& one) {
-                for (int i = static_cast<int>(threadIdx.x); i < box.rows * box.columns; i += kExtractThreads) {
-                    const int row = i / box.columns, column = i - row * box.columns, at = row * pitch + column;
-                    const int64_t y = source_of(box.row + row, l.height, l.pad);
-                    const int64_t x = source_of(box.column + column, l.width, l.pad);
-                    if (y < 0 || x < 0) {
-                        tile[at] = convert.padding;
-                        continue;
-                    }
-                    const T element = scene[(channel * l.height + y) * l.width + x];
-                    tile[at] = one(element);
-                    if (counts && !convert.is_data(element)) data[at] = 0;
-                }
-            });
-            __syncthreads();
-            for_covering(l, t, order, box, [&](int64_t row, int64_t column, int64_t number) {
-                const Part part = part_of(l, box, row, column);
-                const int64_t y = box.row + part.row - row, x = box.column + part.column - column;
-                Out* to = out + ((number * l.channels + channel) * l.h + y) * l.w + x;
-                if (packed && (part.column | part.columns | static_cast<int>(x % lanes)) % lanes == 0)
-                    copy_part<lanes>(tile, pitch, part, l.w, to);
-                else
-                    copy_part<1>(tile, pitch, part, l.w, to);
-            });
-        }
-        __syncthreads();
-        if (counts)
-            for_covering(l, t, order, box, [&](int64_t row, int64_t column, int64_t number) {
-                count_part(data, pitch, part_of(l, box, row, column), counts + number);
-            });
-        __syncthreads();
-    }
 }
 
 // ------ launch
@@ -214,20 +182,6 @@ inline Tiling tiling_of(const PatchLayout& l, bool sorted, int elements) {
     t.down = tiles(t.height, t.rows);
     t.across = tiles(t.width, t.columns);
     return t;
-}
-
-template <typename T, typename Out, typename Converter>
-void launch_extract(const PatchLayout& l, const int64_t* order, const T* scene, const Converter& convert, Out* out,
-                    unsigned long long* counts, int device, void* stream) {
-    if (l.count == 0) return;
-    const DeviceGuard guard(device);
-    const Tiling t = tiling_of(l, order != nullptr, tile_elements<Out>);
-    constexpr int lanes = 16 / static_cast<int>(sizeof(Out));
-    const bool packed = aligned16(out) && l.w % lanes == 0 && t.columns % lanes == 0;
-    const unsigned blocks = grid_for(t.down * t.across * (t.by_patch ? l.count : 1));
-    const auto s = static_cast<cudaStream_t>(stream);
-    extract_kernel<<<blocks, kExtractThreads, 0, s>>>(l, t, order, scene, convert, packed, out, counts);
-    cuda_check(cudaGetLastError(), "extract_patches");
 }
 
 }  // namespace sarcore
