@@ -113,8 +113,9 @@ __global__ void __launch_bounds__(kMergeThreads)
     });
 }
 
-// The best values of a spot, and the number of the patch that holds them.
-template <MergeMode mode, int lanes, typename T, typename F>
+// The best values of a spot, and the number of the patch that holds them. The mode is uniform over the launch: as a
+// template argument it doubled the kernels, and the time to compile them.
+template <int lanes, typename T, typename F>
 __device__ __forceinline__ void find_best(const MergeSpot& spot, const T* __restrict__ patches, const MergeLayout& l,
                                           MergeLanes<F, lanes>& best, int (&who)[lanes]) {
     int number = 0;
@@ -124,20 +125,22 @@ __device__ __forceinline__ void find_best(const MergeSpot& spot, const T* __rest
 #pragma unroll
             for (int e = 0; e < lanes; ++e) {
                 const F value = merge_value(values.values[e]);
-                const bool replaces = (number == 0) | merge_replaces<mode>(value, best.values[e]);
+                const bool better = l.mode == MergeMode::max ? merge_replaces<MergeMode::max>(value, best.values[e])
+                                                             : merge_replaces<MergeMode::min>(value, best.values[e]);
+                const bool replaces = (number == 0) | better;
                 best.values[e] = replaces ? value : best.values[e];
                 who[e] = replaces ? number : who[e];
             }
         }
 }
 
-template <MergeMode mode, int lanes, typename T>
+template <int lanes, typename T>
 __global__ void __launch_bounds__(kMergeThreads)
     extreme_kernel(const T* __restrict__ patches, MergeLayout l, MergeLaunch launch, T* __restrict__ out) {
     for_merge_spots<lanes>(l, launch, [&](const MergeSpot& spot) {
         MergeLanes<compute_t<T>, lanes> best{};
         int who[lanes] = {};
-        find_best<mode>(spot, patches, l, best, who);
+        find_best(spot, patches, l, best, who);
         MergeLanes<T, lanes> result;
 #pragma unroll
         for (int e = 0; e < lanes; ++e) result.values[e] = merge_stored<T>(best.values[e]);
@@ -145,14 +148,14 @@ __global__ void __launch_bounds__(kMergeThreads)
     });
 }
 
-template <MergeMode mode, int lanes, typename T>
+template <int lanes, typename T>
 __global__ void __launch_bounds__(kMergeThreads)
     extreme_backward_kernel(const T* __restrict__ gradient, const T* __restrict__ patches, MergeLayout l,
                             MergeLaunch launch, T* __restrict__ out) {
     for_merge_spots<lanes>(l, launch, [&](const MergeSpot& spot) {
         MergeLanes<compute_t<T>, lanes> best{};
         int who[lanes] = {}, number = 0;
-        find_best<mode>(spot, patches, l, best, who);
+        find_best(spot, patches, l, best, who);
         const auto upstream = merge_load<lanes>(gradient + spot.in_result(l));
         for (int64_t ky = spot.first_y; ky <= spot.last_y; ++ky)
             for (int64_t kx = spot.first_x; kx <= spot.last_x; ++kx, ++number) {
@@ -195,9 +198,7 @@ void merge_patches_cuda(const T* patches, const MergeWindow<compute_t<T>>& windo
         if (layout.mode == MergeMode::mean) {
             mean_kernel<lanes><<<grid, kMergeThreads, 0, s>>>(patches, window, layout, launch, out);
         } else {
-            const auto best = layout.mode == MergeMode::max ? extreme_kernel<MergeMode::max, lanes, T>
-                                                            : extreme_kernel<MergeMode::min, lanes, T>;
-            best<<<grid, kMergeThreads, 0, s>>>(patches, layout, launch, out);
+            extreme_kernel<lanes><<<grid, kMergeThreads, 0, s>>>(patches, layout, launch, out);
         }
         cuda_check(cudaGetLastError(), "merge_patches");
     };
@@ -222,9 +223,7 @@ void merge_patches_backward_cuda(const T* gradient, const T* patches, const Merg
         if (layout.mode == MergeMode::mean) {
             mean_backward_kernel<lanes><<<grid, kMergeThreads, 0, s>>>(gradient, window, layout, launch, out);
         } else {
-            const auto give = layout.mode == MergeMode::max ? extreme_backward_kernel<MergeMode::max, lanes, T>
-                                                            : extreme_backward_kernel<MergeMode::min, lanes, T>;
-            give<<<grid, kMergeThreads, 0, s>>>(gradient, patches, layout, launch, out);
+            extreme_backward_kernel<lanes><<<grid, kMergeThreads, 0, s>>>(gradient, patches, layout, launch, out);
         }
         cuda_check(cudaGetLastError(), "merge_patches_backward");
     };
