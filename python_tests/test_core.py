@@ -209,3 +209,22 @@ def test_python_threads_may_call_at_the_same_time():
         "    print(all(torch.equal(r, wanted) for r in pool.map(lambda _: histogram_loss(x, y), range(40))))\n"
     )
     assert run_python(code) == "True"
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+def test_memory_that_is_not_there_is_a_memory_error_with_several_threads():
+    code = (
+        "import resource, torch\n"
+        "from sarcore.ops import resample\n"
+        "torch.set_num_threads(2)\n"
+        "x = torch.zeros(1, 2, 16, 1 << 21, dtype=torch.uint8)\n"
+        "resample(torch.zeros(1, 2, 300, 300), 80)\n"  # starts the threads
+        "now = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (now + (80 << 20), resource.RLIM_INFINITY))\n"
+        "try:\n"
+        "    resample(x, (2, 4))\n"
+        "except MemoryError:\n"
+        "    print('refused')\n"
+        "resample(torch.zeros(1, 2, 300, 300), 80)\n"  # the threads are still there
+    )
+    assert run_python(code) == "refused"
