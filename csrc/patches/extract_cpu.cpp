@@ -7,12 +7,9 @@
 #include <cstring>
 #include <memory>
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
 #include "common/geometry.h"
 #include "common/parallel.h"
+#include "common/stream.h"
 #include "patches/extract_cover.h"
 #include "radiometry/blocks.h"
 
@@ -36,30 +33,6 @@ void gather(int64_t size, const unsigned char* row, int64_t stride, int64_t firs
     if (size == 2) return gather_elements<2>(row, stride, first, n, width, pad, out);
     if (size == 4) return gather_elements<4>(row, stride, first, n, width, pad, out);
     gather_elements<8>(row, stride, first, n, width, pad, out);
-}
-
-// Large results go past the cache, which could not hold them until they are read.
-constexpr int64_t kStreamBytes = int64_t{16} << 20;
-
-void stream_bytes(unsigned char* out, const unsigned char* in, int64_t n) {
-#ifdef __SSE2__
-    const auto offset = static_cast<int64_t>(reinterpret_cast<uintptr_t>(out) % 64);
-    const int64_t head = std::min(n, (64 - offset) % 64), end = head + (n - head) / 64 * 64;
-    memcpy(out, in, static_cast<size_t>(head));
-    for (int64_t i = head; i < end; i += 16)
-        _mm_stream_si128(reinterpret_cast<__m128i*>(out + i),
-                         _mm_loadu_si128(reinterpret_cast<const __m128i*>(in + i)));
-    memcpy(out + end, in + end, static_cast<size_t>(n - end));
-#else
-    memcpy(out, in, static_cast<size_t>(n));
-#endif
-}
-
-// Streamed lines are seen by others only after this.
-void finish_streaming() {
-#ifdef __SSE2__
-    _mm_sfence();
-#endif
 }
 
 // One band: the buffers, and what happens to a row.
