@@ -152,7 +152,7 @@ def test_patches_have_the_bits_of_encode(unit, scale, pad):
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.int16])
-@pytest.mark.parametrize("nodata", [None, 7.0, -9999.0, 1e9])
+@pytest.mark.parametrize("nodata", [None, 7.0, -9999.0, -9999.5, 1e9])
 def test_integer_scenes_encoded_by_a_table(dtype, nodata):
     scene = scene_of((1, 520, 520), dtype)
     scene[0, 0, :2] = torch.iinfo(dtype).max

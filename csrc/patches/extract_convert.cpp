@@ -85,7 +85,9 @@ std::vector<Out> table_of(const Mapping<F>& m) {
 
 template <typename T, typename Out>
 auto by_table(std::vector<Out> table, double nodata) {
-    const int32_t none = std::abs(nodata) <= 32768.0 ? static_cast<int32_t>(nodata) : 1;  // 1 is not negative
+    // 1, which is not negative, where no element has the value: NaN, a fraction, beyond 16 bits.
+    const bool stands = std::abs(nodata) <= 32768.0 && std::trunc(nodata) == nodata;
+    const int32_t none = stands ? static_cast<int32_t>(nodata) : 1;
     return [table = std::move(table), none](const void* x, int64_t n, void* out, Seen& seen) {
         const T* from = static_cast<const T*>(x);
         Out* to = static_cast<Out*>(out);
@@ -149,7 +151,7 @@ Conversion conversion_by_radiometry(const Radiometry& radiometry, Pad pad, int64
     const Mapping<F> m = encoding<F, T>(radiometry);
     if constexpr (std::is_integral_v<T>) {
         if (table_pays<T, Out>(radiometry, pixels)) {
-            c.convert = by_table<T>(table_of<T, Out>(m), radiometry.has_value ? radiometry.nodata : 1.0);
+            c.convert = by_table<T>(table_of<T, Out>(m), static_cast<double>(m.nodata));
             return c;
         }
     }
