@@ -123,6 +123,7 @@ void refuse_scene(const TensorView& scene, const Radiometry& r, const std::strin
     const double nodata = declared_nodata<T>(r);
     Seen seen;
     Extremes found;
+    py::gil_scoped_release nogil;
     for (int64_t c = 0; c < scene.shape[0]; ++c)
         for (int64_t y = 0; y < scene.shape[1]; ++y)
             for (int64_t x = 0; x < scene.shape[2]; ++x) {
