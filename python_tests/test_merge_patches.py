@@ -224,6 +224,7 @@ def test_shapes_and_memory_layouts():
         ({"stride": 0}, "stride must be 1 to"),
         ({"shape": (6, 0)}, "shape must be 1 to"),
         ({"shape": 6}, r"shape must be \(H, W\)"),
+        ({"shape": None}, r"shape must be \(H, W\) or \(C, H, W\), got None"),
         ({"shape": (3, 6, 8)}, r"shape must have the 1 channels of the patches, got \(3, 6, 8\)"),
         ({"mode": "sum"}, "mode must be one of 'mean', 'max', 'min', 'median', got 'sum'"),
         ({"mode": "max", "window": "flat"}, "window is for mode='mean' alone, got mode='max'"),

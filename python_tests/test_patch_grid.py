@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -55,6 +57,9 @@ def test_batches_are_the_positions(height, width, size, count):
     [
         (((0, 4), 2), ValueError, "shape must be 1 to"),
         (((4,), 2), ValueError, r"shape must be (H, W) or (C, H, W), got (4,)"),
+        ((None, 2), ValueError, r"shape must be (H, W) or (C, H, W), got None"),
+        ((4.0, 2), ValueError, r"shape must be (H, W) or (C, H, W), got 4.0"),
+        (({4, 5}, 2), ValueError, r"shape must be (H, W) or (C, H, W), got {4, 5}"),
         (((4, 4), 0), ValueError, "size must be 1 to"),
         (((4, 4), 2.0), TypeError, "size must be an int, got float"),
         (((4, 4), 2, 0), ValueError, "stride must be 1 to"),
@@ -66,3 +71,20 @@ def test_errors_name_the_argument(arguments, error, words):
     with pytest.raises(error) as caught:
         PatchGrid(*arguments)
     assert words in str(caught.value)
+
+
+def test_numbers_of_patches_are_checked():
+    grid = PatchGrid((3, 5), 2)
+    assert grid.positions(4, 9).tolist() == grid.positions().tolist()[4:]
+    assert grid.positions(6).shape == (0, 2)
+    for numbers in ((-1,), (7,), (10, 20), (4, 3)):
+        with pytest.raises(ValueError, match="(first|last) must be"):
+            grid.positions(*numbers)
+    with pytest.raises(TypeError, match="first must be an int, got float"):
+        grid.positions(1.5)
+
+
+def test_a_grid_travels_between_processes():
+    grid = PatchGrid((100, 130), 64, 48, "edge")
+    other = pickle.loads(pickle.dumps(grid))
+    assert (other, hash(other), len(other)) == (grid, hash(grid), len(grid))

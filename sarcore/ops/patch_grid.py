@@ -56,7 +56,7 @@ class PatchGrid:
         stride: int | Sequence[int] | None = None,
         pad: str = "reflect",
     ) -> None:
-        if isinstance(shape, (str, int)) or len(shape) not in (2, 3):
+        if not isinstance(shape, Sequence) or isinstance(shape, str) or len(shape) not in (2, 3):
             raise ValueError(f"shape must be (H, W) or (C, H, W), got {shape!r}")
         # A frozen dataclass is set up through object.__setattr__.
         object.__setattr__(self, "shape", sides(tuple(shape)[-2:], "shape"))
@@ -83,8 +83,16 @@ class PatchGrid:
         return down * across
 
     def positions(self, first: int = 0, last: int | None = None) -> torch.Tensor:
-        """Upper left (row, column) of patches `first` to `last` (not included), (P, 2) int64; of all without them."""
-        numbers = torch.arange(first, len(self) if last is None else min(last, len(self)))
+        """Upper left (row, column) of patches `first` to `last` (not included), (P, 2) int64; of all without them.
+
+        Raises:
+            TypeError, ValueError: `first` is no patch's number, or `last` comes before it.
+        """
+        count = len(self)
+        first = _checks.integer(first, "first", 0, count)
+        numbers = torch.arange(
+            first, count if last is None else min(_checks.integer(last, "last", first, 2**63), count)
+        )
         across = self.counts[1]
         rows = torch.div(numbers, across, rounding_mode="floor")
         return torch.stack([rows * self.stride[0], (numbers - rows * across) * self.stride[1]], dim=1)
