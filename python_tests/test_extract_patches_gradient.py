@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -144,3 +145,13 @@ def test_memory_layouts_and_thread_counts_do_not_change_a_bit():
     for other in found[1:]:
         for first, second in zip(found[0], other, strict=True):
             assert torch.equal(first, second)
+
+
+def test_the_gradient_is_that_of_the_positions_of_the_call():
+    scene, positions = torch.rand(1, 9, 9, requires_grad=True), np.array([[0, 0]])
+    patches = extract_patches(scene, 3, index=positions)
+    positions[:] = 5  # the array is used again before the gradient is asked for
+    patches.sum().backward()
+    assert scene.grad is not None
+    assert scene.grad[0, :3, :3].eq(1).all()
+    assert scene.grad.sum() == 9

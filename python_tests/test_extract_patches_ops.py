@@ -50,6 +50,18 @@ def test_arrays_are_read_where_they_are(tmp_path: Path):
         extract_patches(pixels.astype(np.complex128), 7)
     with pytest.raises(TypeError, match="scene must be an array of numbers that torch has, got dtype <U1"):
         extract_patches(np.full((4, 4), "a"), 2)
+    masked = np.ma.masked_equal(pixels[0], pixels[0, 3, 4])
+    with pytest.raises(TypeError, match="scene must not be a masked array, whose mask would be lost"):
+        extract_patches(masked, 7)
+    same(extract_patches(masked.filled(0), 7), extract_patches(np.ma.array(masked.filled(0)), 7))
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_tensors_that_are_not_dense_are_refused():
+    with pytest.raises(ValueError, match="scene must be a dense tensor, got layout torch.sparse_coo; call to_dense"):
+        extract_patches(torch.zeros(4, 4).to_sparse(), 2)
+    with pytest.raises(ValueError, match="scene must be a dense tensor, got a nested tensor"):
+        extract_patches(torch.nested.nested_tensor([torch.zeros(4, 4), torch.zeros(4, 3)]), 2)
 
 
 def test_thread_count_does_not_change_a_bit():
@@ -111,6 +123,18 @@ def test_empty_inputs_give_empty_results():
         ),
         ((torch.zeros(4, 4), 2), {"index": torch.zeros(1, 2)}, TypeError, "index must hold integers (row, column)"),
         ((torch.zeros(4, 4), 2), {"index": [0, 0]}, ValueError, "index must be (K, 2), a (row, column) for each patch"),
+        (
+            (torch.zeros(4, 4), 2),
+            {"index": [(0, 0), (1,)]},
+            ValueError,
+            "index must be (K, 2), a (row, column) for each",
+        ),
+        (
+            (torch.zeros(4, 4), 2),
+            {"index": np.array([[2**64 - 1, 0]], dtype=np.uint64)},
+            ValueError,
+            "index must hold integers of 64 bits, got 18446744073709551615",
+        ),
         ((torch.zeros(4, 4), 2), {"dtype": "int8"}, TypeError, "dtype must be one of uint8, uint16"),
         ((torch.zeros(4, 4), 2), {"dtype": float}, TypeError, "dtype must be one of uint8, uint16"),
         ((torch.zeros(4, 4), 2), {"radiometry": "db"}, TypeError, "radiometry must be a sarcore.Radiometry, got str"),

@@ -18,16 +18,23 @@ def describe(tensor: torch.Tensor) -> str:
     return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')} on {tensor.device}"
 
 
+def layout(tensor: torch.Tensor) -> str:
+    """How a tensor that is not dense lies in memory, and what to do."""
+    if tensor.is_nested:
+        return "a nested tensor; call torch.nested.to_padded_tensor or pass its parts one by one"
+    return f"layout {tensor.layout}; call to_dense() first"
+
+
 def images(x: object, name: str, dtypes: Sequence[torch.dtype] = DTYPES) -> torch.Tensor:
     """A (N, C, H, W) tensor of one of the dtypes that the op reads."""
     if not isinstance(x, torch.Tensor):
         raise TypeError(
             f"{name} must be a torch.Tensor, got {type(x).__name__}; wrap NumPy arrays with torch.from_numpy"
         )
+    if x.layout != torch.strided or x.is_nested:
+        raise ValueError(f"{name} must be a dense tensor, got {layout(x)}")
     if x.ndim != 4:
         raise ValueError(f"{name} must be (N, C, H, W), got {describe(x)}")
-    if x.layout != torch.strided:
-        raise ValueError(f"{name} must be a dense tensor, got layout {x.layout}; call to_dense() first")
     if x.dtype not in dtypes:
         allowed = ", ".join(str(d).removeprefix("torch.") for d in dtypes)
         raise TypeError(f"{name} must be one of {allowed}, got {describe(x)}")
@@ -63,7 +70,7 @@ def complex_images(x: object, name: str) -> torch.Tensor:
 def constant(value: torch.Tensor, name: str) -> torch.Tensor:
     """A tensor that gets no gradient, and does not wait for one."""
     if value.requires_grad:
-        raise ValueError(f"{name} must not require a gradient, which the op gives to x alone; pass {name}.detach()")
+        raise ValueError(f"{name} must not require a gradient, which the op does not give it; pass {name}.detach()")
     return value
 
 

@@ -31,8 +31,8 @@ def scene_of(scene: object) -> torch.Tensor:
             f"scene must be a torch.Tensor or a NumPy array, got {type(scene).__name__}; read the pixels of a file "
             "with sarcore.data.Scene.open(path).read()"
         )
-    if tensor.layout != torch.strided:
-        raise ValueError(f"scene must be a dense tensor, got layout {tensor.layout}; call to_dense() first")
+    if tensor.layout != torch.strided or tensor.is_nested:
+        raise ValueError(f"scene must be a dense tensor, got {_checks.layout(tensor)}")
     if tensor.ndim not in (2, 3):
         raise ValueError(f"scene must be (C, H, W) or (H, W), got {_checks.describe(tensor)}")
     if tensor.device.type not in ("cpu", "cuda", "meta"):
@@ -52,6 +52,11 @@ class _Alias:
 
 
 def _tensor_of(array: npt.NDArray[Any]) -> torch.Tensor:
+    if np.ma.is_masked(array):
+        raise TypeError(
+            "scene must not be a masked array, whose mask would be lost: declare nodata=value in a Radiometry and pass "
+            "scene.filled(value)"
+        )
     if not array.dtype.isnative:
         raise TypeError(
             f"scene must have the byte order of this machine, got {array.dtype.str}; open the file with "
@@ -70,11 +75,7 @@ def index_of(index: object, scene: torch.Tensor) -> torch.Tensor:
     if isinstance(index, torch.Tensor):
         positions = index
     else:
-        array = np.asarray(index)
-        array = array.reshape(0, 2).astype(np.int64) if array.shape == (0,) else array
-        if array.dtype.kind not in "iu":
-            raise TypeError(f"index must hold integers (row, column), got {array.dtype}")
-        positions = torch.from_numpy(np.ascontiguousarray(array, dtype=np.int64))
+        positions = _positions_of(index)
     if positions.is_floating_point() or positions.is_complex() or positions.dtype == torch.bool:
         raise TypeError(f"index must hold integers (row, column), got {_checks.describe(positions)}")
     if positions.ndim != 2 or positions.shape[1] != 2:
@@ -84,6 +85,22 @@ def index_of(index: object, scene: torch.Tensor) -> torch.Tensor:
             f"index must be on the CPU or on the device of the scene, {scene.device}, got {_checks.describe(positions)}"
         )
     return positions.to(torch.int64)
+
+
+def _positions_of(index: object) -> torch.Tensor:
+    """A copy: the caller may write new positions into an array before the gradient needs these."""
+    try:
+        array = np.asarray(index)
+    except ValueError:
+        raise ValueError(
+            f"index must be (K, 2), a (row, column) for each patch, got rows that differ: {index!r}"
+        ) from None
+    array = array.reshape(0, 2).astype(np.int64) if array.shape == (0,) else array
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"index must hold integers (row, column), got {array.dtype}")
+    if array.size and int(array.max()) > torch.iinfo(torch.int64).max:
+        raise ValueError(f"index must hold integers of 64 bits, got {array.max()}")
+    return torch.from_numpy(np.array(array, dtype=np.int64, ndmin=1))
 
 
 def conversion_of(scene: torch.Tensor, radiometry: Radiometry | None, dtype: object) -> tuple[tuple[Any, ...], str]:
