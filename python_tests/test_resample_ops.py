@@ -174,6 +174,7 @@ def test_expanded_inputs():
     assert torch.equal(resample(x.expand(4, 3, 8, 9), 12), resample(x, 12).expand(4, 3, 12, 12))
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 def test_errors_say_what_is_wrong():
     x = torch.rand(1, 1, 8, 8)
     for arguments, options, message in [
@@ -187,11 +188,13 @@ def test_errors_say_what_is_wrong():
         ((x, None, (1, 2, 3)), {}, "scale must be a number or a pair"),
         ((x, None, 0.1), {}, "scale must give a result of 1 to .*got 0.1"),
         ((x, None, 1e12), {}, "scale must give a result of 1 to"),
+        ((x, None, 1e308), {}, "scale must give a result of 1 to"),
         ((x, 4), {"mode": "cubic"}, "mode must be one of 'nearest', .*got 'cubic'"),
         ((x, 4), {"range": (1, 0)}, "range must be low < high"),
         ((x[0], 4), {}, "x must be \\(N, C, H, W\\)"),
         ((x[..., :0], 4), {}, "x must have at least one row and one column"),
-        ((x.to_sparse(), 4), {}, "x must be a dense tensor"),
+        ((x.to_sparse(), 4), {}, "x must be a dense tensor, got layout torch.sparse_coo"),
+        ((torch.nested.nested_tensor([x[0], x[0, :, 2:]]), 4), {}, "x must be a dense tensor, got a nested tensor"),
     ]:
         with pytest.raises(ValueError, match=message):
             resample(*arguments, **options)

@@ -228,7 +228,9 @@ def _result_size(x: torch.Tensor, size: object, scale: object) -> tuple[int, int
     factors = [_checks.number(each, "scale") for each in both]
     if not all(0.0 < each < math.inf for each in factors):
         raise ValueError(f"scale must be positive and finite, got {scale!r}")
-    height, width = (torch.sym_int(side * each) for side, each in zip(x.shape[2:], factors, strict=True))
+    # A greater factor is too much for any side, and the product may be more than an integer can hold.
+    limited = [min(each, LONGEST + 1.0) for each in factors]
+    height, width = (torch.sym_int(side * each) for side, each in zip(x.shape[2:], limited, strict=True))
     if not (1 <= height <= LONGEST and 1 <= width <= LONGEST):
         raise ValueError(
             f"scale must give a result of 1 to {LONGEST} rows and columns, got {scale!r} for {_checks.describe(x)}"
