@@ -11,14 +11,14 @@ import numpy as np
 import torch
 
 from sarcore.data import Scene, SceneWriter
-from sarcore.inference.scene_arguments import channels_of, check_output, identity, nodata_of, tiles_of
+from sarcore.inference.scene_arguments import channels_of, check_output, check_types, identity, nodata_of, tiles_of
 from sarcore.inference.scene_parts import SceneParts
 from sarcore.inference.scene_pixels import Array, Function, PatchFunction, ScenePixels
 from sarcore.inference.scene_rows import BlendedRows, CroppedRows
 from sarcore.inference.scene_run import SceneRun
 from sarcore.inference.scene_tiles import CroppedTiles
 from sarcore.ops import Radiometry
-from sarcore.ops._checks import integer
+from sarcore.ops._checks import integer, number
 
 
 def run_scene(
@@ -111,13 +111,14 @@ def run_scene(
         DataError: a scene that cannot be read, an output that cannot be written (full disk, missing folder, the scene
             itself), unfinished rows of another run.
     """
+    check_types(fn, out, radiometry)
     source = scene if isinstance(scene, Scene) else Scene.open(scene)
     out = Path(out)
     check_output(out, source)
     device = torch.device(device)
     tiles = tiles_of(source, size, overlap, window)
     channels = channels_of(channels, source)
-    pixels = ScenePixels(source, channels, radiometry, float(fill), nodata_of(nodata, source, radiometry))
+    pixels = ScenePixels(source, channels, radiometry, number(fill, "fill"), nodata_of(nodata, source, radiometry))
     function = PatchFunction(fn, device, positions=positions)
     batch = integer(batch, "batch", 1, 2**31 - 1)
     rows = (

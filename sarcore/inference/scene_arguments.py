@@ -14,10 +14,21 @@ from sarcore.data import Scene
 from sarcore.errors import DataError
 from sarcore.inference.scene_tiles import BlendedTiles, CroppedTiles
 from sarcore.ops import PatchGrid, Radiometry
-from sarcore.ops._checks import choice, integer
+from sarcore.ops._checks import choice, integer, number
+from sarcore.ops.encode import check_radiometry
 
 OUTPUT_SUFFIXES = (".tif", ".tiff", ".npy", ".png")
 WINDOWS = ("hann", "gaussian", "triangular", "flat", "crop")
+
+
+def check_types(fn: object, out: object, radiometry: object) -> None:
+    """Raise TypeError for what is no function, path or radiometry at all."""
+    if not callable(fn):
+        raise TypeError(f"fn must be a function of patches (B, C, h, w), got {type(fn).__name__}")
+    if not isinstance(out, (str, Path)):
+        raise TypeError(f"out must be the path of a file, got {type(out).__name__}")
+    if radiometry is not None:
+        check_radiometry(radiometry)
 
 
 def check_output(out: Path, scene: Scene) -> None:
@@ -54,7 +65,7 @@ def channels_of(channels: Sequence[int] | None, scene: Scene) -> list[int] | Non
     """The channels that were asked for, which must be there."""
     if channels is None:
         return None
-    if isinstance(channels, (int, str)) or not len(channels):
+    if not isinstance(channels, (Sequence, np.ndarray)) or isinstance(channels, str) or not len(channels):
         raise ValueError(f"channels must be a list of channel numbers, counted from 0, got {channels!r}")
     return [integer(channel, "channels", 0, scene.shape[0] - 1) for channel in channels]
 
@@ -62,7 +73,7 @@ def channels_of(channels: Sequence[int] | None, scene: Scene) -> list[int] | Non
 def nodata_of(given: float | EllipsisType | None, scene: Scene, radiometry: Radiometry | None) -> float | None:
     """The no-data value of scene and result."""
     if not isinstance(given, EllipsisType):
-        return None if given is None else float(given)
+        return None if given is None else number(given, "nodata")
     declared = None if radiometry is None else radiometry.nodata
     if declared is None or np.isnan(declared) or scene.nodata is None:
         return scene.nodata if scene.nodata is not None else declared
