@@ -171,15 +171,14 @@ __global__ void __launch_bounds__(kExtractThreads)
 }
 
 template <typename F>
-Converted<F> converted(DType from, DType to, const Radiometry* radiometry, Pad pad) {
+Converted<F> converted(DType from, DType to, const Radiometry* radiometry) {
     Converted<F> c{from, to, radiometry != nullptr, {}, not_a_number<F>(), F(0)};
     c.m.nodata = not_a_number<F>();
     if (!radiometry) return c;
     const Radiometry r = declared_for(from, *radiometry);
     c.m = encoding<F, double>(r);
     c.nodata = from == DType::f64 ? c.m.nodata : static_cast<F>(encoding<float, double>(r).nodata);
-    const bool whole = to == DType::u8 || to == DType::u16;  // of which code 0 is that of no-data and of 0
-    if (whole || (r.reserve && pad == Pad::constant)) c.padding = not_a_number<F>();
+    if (r.reserve) c.padding = not_a_number<F>();
     return c;
 }
 
@@ -204,9 +203,9 @@ void extract_cuda(const PatchLayout& l, const int64_t* order, DType type, const 
     if (!radiometry && type == out_type)
         launch(Copied{type, size});
     else if (type == DType::f64 || out_type == DType::f64)
-        launch(converted<double>(type, out_type, radiometry, l.pad));
+        launch(converted<double>(type, out_type, radiometry));
     else
-        launch(converted<float>(type, out_type, radiometry, l.pad));
+        launch(converted<float>(type, out_type, radiometry));
     cuda_check(cudaGetLastError(), "extract_patches");
 }
 
