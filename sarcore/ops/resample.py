@@ -199,7 +199,10 @@ def resample(
         Differentiable once in floating and complex x, zero where clamped. The gradient is gathered: deterministic.
 
     Source:
-        `torch.nn.functional.interpolate` (align_corners=False), to its rounding; `lanczos` is Pillow's.
+        `torch.nn.functional.interpolate` (align_corners=False), to its rounding; `lanczos` is Pillow's. Its CPU kernels
+        for results of up to 128 rows and columns together take another pixel than those for larger ones where a nearest
+        position is whole, and ignore a scale that gives one or two times the size: here all are as the larger ones.
+        Its antialiased `bicubic` has a = -1/2 where nothing shrinks, too; here that is antialias=False.
     """
     tensor = _checks.images(x, "x", DTYPES)
     if min(tensor.shape[2:]) == 0:
