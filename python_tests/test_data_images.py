@@ -1,5 +1,6 @@
 """sarcore.data.images."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import tifffile
 from PIL import Image
 
 from sarcore.data import read_image, write_image
-from sarcore.data.images import read_header
+from sarcore.data.images import read_header, write_bytes
 from sarcore.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -117,6 +118,21 @@ def test_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
         write_image(path, np.zeros((3, 3)))
     assert [p.name for p in tmp_path.iterdir()] == ["a.npy"]
     assert read_image(path).min() == 1
+
+
+def test_a_failed_write_names_the_file_and_not_the_temporary_one(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError) as caught:
+        write_bytes(tmp_path / "missing" / "a.bin", b"a")
+    assert caught.value.filename == str(tmp_path / "missing" / "a.bin")
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="a.bin") as caught:
+        write_bytes(tmp_path / "a.bin", b"a")
+    assert caught.value.errno == errno.ENOSPC
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("reader", [read_image, read_header])

@@ -131,15 +131,20 @@ def write_whole(path: Path, write: Callable[[str], object]) -> Path:
     >>> write_whole(Path(tempfile.mkdtemp()) / "a.npy", lambda name: np.save(name, np.zeros(3))).name
     'a.npy'
     """
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-    os.close(descriptor)
     try:
-        write(name)
-        os.chmod(name, file_mode())  # mkstemp gives 0600, which would hide the file from other users
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+        os.close(descriptor)
+        try:
+            write(name)
+            os.chmod(name, file_mode())  # mkstemp gives 0600, which would hide the file from other users
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error  # with the name that the caller gave
     return path
 
 
