@@ -151,6 +151,21 @@ def test_what_is_kept_is_bounded_and_forgotten(tmp_path, monkeypatch):
     assert SEGMENTS.size == 0
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_rows_that_are_done_with_are_let_go(tmp_path, channels):
+    pixels = noise((channels, 60, 70), "int16")
+    scene = Scene.open(write(tmp_path / "a.tif", pixels, **(LAYOUTS["deflate-tiles"] | GEO)))
+    scene.read()
+    whole = SEGMENTS.size
+    scene.release(31)  # a row of the first tiles is still needed
+    assert SEGMENTS.size == whole
+    scene.release(32)
+    assert SEGMENTS.size == whole // 2
+    np.testing.assert_array_equal(scene.read(), pixels)
+    assert SEGMENTS.size == whole
+    scene.close()
+
+
 def test_many_scenes_hold_no_files(tmp_path):
     path = write(tmp_path / "a.tif", noise((1, 60, 70), "int16"), **(LAYOUTS["deflate-tiles"] | GEO))
     np.save(tmp_path / "a.npy", noise((1, 60, 70), "int16"))

@@ -204,6 +204,10 @@ class Scene:
                 raise ValueError(f"channels must be 0 to {count - 1}, got {channel}")
         return self._source.read(window, wanted)
 
+    def release(self, row: int) -> None:
+        """Let go of what was decoded of the rows above `row`, which who reads from top to bottom needs no more."""
+        self._source.release(row)
+
     def mapped(self) -> Array | None:
         """The pixels (C, H, W) where they lie in memory or in a mapped file, in its byte order; None if encoded.
 

@@ -47,10 +47,10 @@ class SegmentCache:
                 self._drop(next(iter(self._kept)))
         return segment
 
-    def forget(self, scene: int) -> None:
-        """Drop the segments of a scene."""
+    def forget(self, scene: int, chosen: Callable[[int], bool] | None = None) -> None:
+        """Drop the segments of a scene, or those of the numbers that are chosen."""
         with self._lock:
-            for key in [key for key in self._kept if key[0] == scene]:
+            for key in [key for key in self._kept if key[0] == scene and (chosen is None or chosen(key[2]))]:
                 self._drop(key)
 
     def _drop(self, key: Key) -> None:

@@ -121,6 +121,9 @@ class GdalSource:
             high, wide = dataset.block_shapes[0]
             self.block = (min(high, dataset.height), min(wide, dataset.width))
 
+    def release(self, row: int) -> None:
+        """GDAL bounds its cache itself."""
+
     def mapped(self) -> None:
         return None
 

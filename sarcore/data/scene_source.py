@@ -41,6 +41,9 @@ class Source(Protocol):
     def mapped(self) -> Array | None:
         """The pixels (C, H, W) as they lie in memory or in a mapped file, in its byte order; None: to be decoded."""
 
+    def release(self, row: int) -> None:
+        """Drop what was decoded of the rows above."""
+
     def close(self) -> None:
         """Let the file go."""
 
@@ -73,6 +76,9 @@ class ArraySource:
             self._touched = 0
             _give_back(pixels)
         return out
+
+    def release(self, row: int) -> None:
+        """Nothing was decoded."""
 
     def close(self) -> None:
         self._pixels = None

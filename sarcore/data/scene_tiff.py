@@ -126,6 +126,10 @@ class SegmentSource:
     def mapped(self) -> None:
         return None
 
+    def release(self, row: int) -> None:
+        down, across = -(-self.shape[1] // self._high), -(-self.shape[2] // self._wide)
+        SEGMENTS.forget(self._number, lambda index: index // across % down < row // self._high)
+
     def close(self) -> None:
         SEGMENTS.forget(self._number)
         self._segments.close()

@@ -52,6 +52,7 @@ class ScenePixels:
     def read(self, begin: int, end: int) -> Array:
         """Rows of the scene as they are in the file, (C, end - begin, W)."""
         raw = self.scene.read(begin, 0, end - begin, self.scene.shape[2], channels=self._channels)
+        self.scene.release(begin)  # rows are read from top to bottom
         return np.require(raw, requirements="W")  # torch warns of memory that it must not write to
 
     def bands(self, spans: Iterable[tuple[int, int]]) -> Iterator[Array]:
