@@ -1,5 +1,6 @@
 """``sarcore speckle`` and ``sarcore despeckle``: what they write, say and refuse."""
 
+import errno
 from typing import get_args
 
 import numpy as np
@@ -234,3 +235,26 @@ def test_the_words_are_those_of_the_operators():
     assert get_args(filters.RealDomain) == ("auto", *DOMAINS)
     assert get_args(filters.Domain) == ("auto", *DOMAINS, "complex")
     assert get_args(filters.Spread) == ("none", *KINDS)
+
+
+def test_what_cannot_be_filtered_is_named_before_anything_is_found_out(tmp_path, capsys):
+    out = str(tmp_path / "out.tif")
+    np.save(tmp_path / "small.npy", np.ones((5, 40), np.float32))
+    assert main(["despeckle", str(tmp_path / "small.npy"), out, "--window", "9"]) == 1
+    assert "small.npy of 5 x 40 pixels; got 9" in capsys.readouterr().err
+    np.save(tmp_path / "empty.npy", np.full((40, 40), np.nan, np.float32))
+    assert main(["despeckle", str(tmp_path / "empty.npy"), out, "--domain", "intensity"]) == 1
+    assert "empty.npy cannot be estimated (" in capsys.readouterr().err
+    np.save(tmp_path / "complex.npy", np.random.default_rng(0).normal(size=(64, 64, 2)).view(complex)[..., 0])
+    assert main(["despeckle", str(tmp_path / "complex.npy"), out, "--looks", "1"]) == 0
+    assert "--domain" not in capsys.readouterr().out  # it is certain, and complex is no choice there
+
+
+def test_a_disk_that_is_full_from_the_start_keeps_no_folder(scene, tmp_path, capsys, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("sarcore.inference.scene_parts.os.replace", full)
+    assert main(["despeckle", str(scene[0]), str(tmp_path / "out.tif"), "--looks", "4"]) == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["scene.tif"]

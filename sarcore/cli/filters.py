@@ -56,7 +56,7 @@ def speckle(
         oversampling: Resolution over pixel spacing of the point spread.
         nodata: Value of pixels to leave alone, beside NaN; by default the one that the file declares.
         tile: Largest side of the tiles that are worked on, in pixels; the result does not depend on it.
-        resume: Go on with the rows that an interrupted run left.
+        resume: Begin anew, instead of going on with the rows that an interrupted run left.
     """
     import torch
 
@@ -103,14 +103,14 @@ def despeckle(
         damping: Of frost and enhanced_lee: the larger, the more detail is kept.
         nodata: Value of pixels to leave out, beside NaN; by default the one that the file declares.
         tile: Largest side of the tiles that are worked on, in pixels; the result does not depend on it.
-        resume: Go on with the rows that an interrupted run left.
+        resume: Begin anew, instead of going on with the rows that an interrupted run left.
     """
     import torch
 
     from sarcore import inference, ops
 
     with _progress() as progress:
-        scene, unit = _open(input, output, domain, nodata, progress)
+        scene, unit = _open(input, output, domain, nodata, progress, window=7 if method == "refined_lee" else window)
         each = [looks] * scene.shape[0] if looks is not None else inference.estimated_looks(scene, unit)
         if looks is None:
             found = ", ".join(f"{value:.1f}" for value in each)
@@ -133,15 +133,21 @@ def _progress() -> ConsoleProgress:
     return ConsoleProgress(console=Console(highlight=False, quiet=os.environ.get("RANK", "0") != "0"))
 
 
-def _open(path: Path, output: Path, domain: str, nodata: float | None, progress: ConsoleProgress) -> tuple[Scene, str]:
+def _open(
+    path: Path, output: Path, domain: str, nodata: float | None, progress: ConsoleProgress, *, window: int = 1
+) -> tuple[Scene, str]:
     from sarcore.data import Scene
+    from sarcore.errors import DataError
     from sarcore.inference import check_output, scene_domain
 
     scene = Scene.open(path, nodata=nodata)
     check_output(output, scene)
+    height, width = scene.shape[1:]
+    if min(height, width) < window:
+        raise DataError(f"the window must fit into the scene, {path} of {height} x {width} pixels; got {window}")
     unit, reason = scene_domain(scene, domain)
     if reason:
-        progress.note(f"{path.name} holds {reason}; declare it with --domain")
+        progress.note(f"{path.name} holds {reason}")
     return scene, unit
 
 

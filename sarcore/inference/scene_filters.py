@@ -41,19 +41,20 @@ def scene_domain(scene: Scene, domain: str = "auto") -> tuple[str, str]:
                     break
             return domain, ""
     except DataError as error:
-        raise DataError(f"{name}: {error}") from error
+        raise error if str(name) in str(error) else DataError(f"{name}: {error}") from error
     if guess.unit == "digital":
         raise DataError(
             f"{name} holds {scene.dtype} numbers, which say nothing of their unit; declare one: the domain "
             "amplitude for most detected images of 8 bit, intensity where they are powers"
         )
-    return guess.unit, f"{guess.unit} ({guess.confidence}: {guess.reason})"
+    advice = "" if guess.confidence == "certain" else "; declare it with --domain"
+    return guess.unit, f"{guess.unit} ({guess.confidence}: {guess.reason}){advice}"
 
 
 def estimated_looks(scene: Scene, domain: str) -> list[float]:
     """Looks of each channel, from the most homogeneous blocks of a sample of the scene; complex pixels as |z|^2.
 
-    Raises ValueError where there are none, DataError where so few come out that the domain must be wrong.
+    Raises DataError where there are none, or so few come out that the domain must be wrong.
     """
     pixels = ScenePixels(scene, None, None, math.nan, scene.nodata)
     windows = [pixels.prepared(scene.read(*window)) for window in _sample(scene)]
@@ -64,7 +65,11 @@ def estimated_looks(scene: Scene, domain: str) -> list[float]:
         x[number, :, : window.shape[1], : window.shape[2]] = window
     if domain == "complex":
         x, domain = intensity(x), "intensity"
-    found = [estimate_looks(x[:, c : c + 1], domain=domain) for c in range(x.shape[1])]
+    try:
+        found = [estimate_looks(x[:, c : c + 1], domain=domain) for c in range(x.shape[1])]
+    except ValueError as error:
+        name = scene.path or "the image"
+        raise DataError(f"the looks of {name} cannot be estimated ({error}); declare them with --looks") from error
     if not min(found) >= _FEWEST_LOOKS:
         raise DataError(
             f"the looks are estimated as {min(found):.2g}, and speckle has one or more: is the image really in the "

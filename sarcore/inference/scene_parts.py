@@ -62,7 +62,12 @@ class SceneParts:
             # Without fingerprint the rows are what is left of a folder that was being removed.
             self._remove(everything=not (resume and marks.is_file()))
         if not marks.is_file():
-            self._write(marks, json.dumps(self._fingerprint, indent=1).encode())
+            try:
+                self._write(marks, json.dumps(self._fingerprint, indent=1).encode())
+            except DataError:
+                if alone:
+                    self.remove()  # it holds nothing but locks
+                raise
             return
         differences = _differences(self._kept(marks), self._fingerprint)
         if differences:
