@@ -13,7 +13,7 @@ from rasterio.transform import Affine
 
 from sarcore import Radiometry
 from sarcore.data import PatchFolder, Scene, write_patch_set
-from sarcore.data.label_map import UNLABELLED, LabelMap, numbered
+from sarcore.data.label_map import UNLABELLED, LabelMap, labels_of_scenes, numbered
 from sarcore.data.vector_file import read_polygons
 from sarcore.errors import DataError
 
@@ -212,3 +212,13 @@ def test_class_names_become_folder_names(tmp_path, scene):
     out = write_patch_set([scene], tmp_path / "set", 10, 5, labels=path, radiometry=declared, majority=0.3)
     assert sorted(each.name for each in out.iterdir() if each.is_dir()) == ["land", "open_sea_deep"]
     assert PatchFolder.open(out).classes == ["../land", "open sea/deep"]
+
+
+def test_options_that_the_labels_have_no_use_for_are_refused(scene):
+    raster = np.zeros((60, 90), np.uint8)
+    with pytest.raises(ValueError, match="label_field is a field of polygons, and .* is a raster"):
+        labels_of_scenes("labels.tif", {"a": scene}, field="class")
+    with pytest.raises(ValueError, match="class_names name the values of a raster, and a.gpkg holds polygons"):
+        labels_of_scenes("a.gpkg", {"a": scene}, class_names={1: "water"})
+    with pytest.raises(ValueError, match="label_field is a field of polygons"):
+        labels_of_scenes(raster, {"a": scene}, field="class")

@@ -116,6 +116,8 @@ def test_classes_are_balanced(scenes, tmp_path):
         place = windows.place(index)
         found = labels[0, place.row : place.row + 32, place.column : place.column + 32]
         assert place.label == np.bincount(found.ravel(), minlength=4)[1:].argmax()
+    named = SceneWindows(scenes[:1], 32, 2, labels=path, class_names={1: "land", 2: "sea"}, label_nodata=2)
+    assert named.classes == ["land"]
 
 
 def test_small_scenes_are_mirrored_and_complex_numbers_stay():

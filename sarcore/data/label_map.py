@@ -48,7 +48,7 @@ class LabelMap:
         self._names: dict[int, str] | None = None if class_names is None else dict(class_names)
         self._polygons: Polygons | None = None
         self._raster: Scene | None = None
-        if not isinstance(source, np.ndarray) and Path(source).suffix.lower() in VECTOR_SUFFIXES:
+        if not isinstance(source, np.ndarray) and _is_vector(source):
             self._polygons = read_polygons(Path(source), field)
             found = sorted({name for name in self._polygons.names if name is not None})
             self._names = dict(enumerate(found))
@@ -108,6 +108,10 @@ class LabelMap:
 LabelSource = str | Path | npt.NDArray[Any] | LabelMap
 
 
+def _is_vector(source: str | Path | LabelMap) -> bool:
+    return not isinstance(source, LabelMap) and Path(source).suffix.lower() in VECTOR_SUFFIXES
+
+
 def numbered(labels: Labels) -> tuple[list[int], npt.NDArray[np.int64]]:
     """The values of labels in ascending order, and for each pixel 1 + the place of its value there; 0 without a class.
 
@@ -137,7 +141,7 @@ def labels_of_scenes(
 ) -> dict[str, tuple[LabelMap, SceneLabels]]:
     """The labels on the grid of each scene, from one file for all or one per scene; empty without labels.
 
-    Raises ValueError for another number of files, DataError as `LabelMap`.
+    Raises ValueError for another number of files and options that the labels have no use for, DataError as `LabelMap`.
 
     >>> labels_of_scenes(None, {"a": Scene.open(np.zeros((4, 6)))})
     {}
@@ -147,6 +151,11 @@ def labels_of_scenes(
     given: list[Any] = list(labels) if isinstance(labels, (list, tuple)) else [labels]
     if len(given) not in (1, len(scenes)):
         raise ValueError(f"labels must be one file or one per scene, got {len(given)} for {len(scenes)} scenes")
+    rasters = [each for each in given if isinstance(each, np.ndarray) or not _is_vector(each)]
+    if field is not None and len(rasters) == len(given):
+        raise ValueError(f"label_field is a field of polygons, and {rasters[0]} is a raster; leave it out")
+    if class_names is not None and not rasters:
+        raise ValueError(f"class_names name the values of a raster, and {given[0]} holds polygons; give label_field")
     options: dict[str, Any] = {"field": field, "nodata": nodata, "class_names": class_names}
     maps = [each if isinstance(each, LabelMap) else LabelMap(each, **options) for each in given]
     maps = maps * len(scenes) if len(maps) == 1 else maps

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -61,6 +61,8 @@ class SceneWindows(Dataset[tuple[torch.Tensor, int]]):
         min_valid: least share of pixels with data in a window, 0 to 1.
         transform: applied to each image; random transforms of sarcore draw by the item's number and the epoch.
         label_field: field of the polygons with the class.
+        label_nodata: value of label pixels without a class.
+        class_names: names of the values of a label raster; other values then have no class.
         nodata: value of pixels without data, instead of what the scenes declare.
         channels: channels to read, counted from 0.
         fill: value of no-data pixels in the items.
@@ -86,6 +88,8 @@ class SceneWindows(Dataset[tuple[torch.Tensor, int]]):
         min_valid: float = 0.5,
         transform: Callable[[torch.Tensor], torch.Tensor] | None = None,
         label_field: str | None = None,
+        label_nodata: float | None = None,
+        class_names: Mapping[int, str] | None = None,
         nodata: float | None = None,
         channels: Sequence[int] | None = None,
         fill: float = 0.0,
@@ -99,7 +103,7 @@ class SceneWindows(Dataset[tuple[torch.Tensor, int]]):
         if nodata is None and radiometry is not None:
             nodata = radiometry.nodata
         self._scenes = open_scenes(scenes, nodata=nodata, channels=channels)
-        self._labels = labels_of_scenes(labels, self._scenes.scenes, label_field)
+        self._labels = labels_of_scenes(labels, self._scenes.scenes, label_field, label_nodata, class_names)
         self._size, self._length, self._seed = PatchGrid((1, 1), size).size, length, seed
         self._min_valid, self._fill, self.transform = min_valid, fill, transform
         self.radiometry = radiometry if radiometry is None else _with_nodata(radiometry, self._scenes)
