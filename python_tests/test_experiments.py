@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from sarcore.cli import main
 from sarcore.data import PatchFolder, Split, write_simulated
 from sarcore.engine import Interrupted
 from sarcore.errors import CheckpointError, DataError, SarcoreError
@@ -260,3 +261,24 @@ def test_began_of_all_classes_draws_the_same_patches_from_the_same_seed(data, tm
     with pytest.raises(ValueError, match="of side 32"):
         generation.generate_folder(tmp_path / "run", tmp_path / "d", 3, Silent(), size=16, filter="bicubic", seed=0)
     assert not (tmp_path / "d").exists()
+
+
+def test_a_classifier_takes_a_given_split(data, tmp_path, capsys):
+    count = len(PatchFolder.open(data))
+    mine = Split(list(range(1, count, 2)), [], list(range(0, count, 2)), seed=0)
+    run = tmp_path / "run"
+    small = ["--depth", "18", "--steps", "1", "--batch", "2", "--split", str(mine.save(tmp_path / "mine.json"))]
+    assert main(["train", "classifier", str(data), "--out", str(run), *small]) == 0
+    assert f"{len(mine.test)} patches of the test part" in capsys.readouterr().out
+    assert Split.load(run / "split.json") == mine
+    assert evaluate_classifier(run, data)["patches"] == len(mine.test)
+    Split(mine.test, [], mine.train, seed=0).save(tmp_path / "mine.json")
+    assert main(["train", "classifier", str(data), "--out", str(run), *small]) == 1
+    assert "holds another run (split was " in capsys.readouterr().err
+    for wrong, says in ((Split([0], [], [count], 0), f"up to number {count}, .*has {count} patches"),
+                        (Split([], [], [1], 0), "no patches to train on")):  # fmt: skip
+        with pytest.raises(DataError, match=says):
+            train_classifier(
+                data, ClassifierTraining(18, 1), tmp_path / "x", Silent(), split_file=wrong.save(tmp_path / "x.json")
+            )
+    assert not (tmp_path / "x").exists()

@@ -63,6 +63,7 @@ def train_classifier(
     lr: float = 1e-3,
     init: str = "random",
     augment: Augment = "flips",
+    split: Path | None = None,
     seed: int = 0,
     precision: Precision = "32-true",
     channels_last: bool = False,
@@ -78,6 +79,7 @@ def train_classifier(
         lr: Highest learning rate of the schedule.
         init: "random", a file of ImageNet weights (.safetensors or .pth), or a sarcore classifier run.
         augment: flips: along azimuth and range; speckle: flips, and speckle of 8 to 32 looks more; none.
+        split: File that `sarcore split` wrote for the folder; it replaces the split by scene.
         seed: Seed of the weights and of every draw.
         precision: Arithmetic of the training.
         channels_last: Keep the weights channels-last.
@@ -86,6 +88,10 @@ def train_classifier(
 
     training = classification.ClassifierTraining(depth, steps, batch, lr, init, seed, precision, channels_last, augment)
     with ConsoleProgress(out) as progress:
-        results = classification.train_classifier(data, training, out, progress)
-    part = results["test"]
-    tables.classification(part, results["classes"], f"{part['patches']} patches of unseen scenes", progress.console)
+        results = classification.train_classifier(data, training, out, progress, split_file=split)
+    part = results.get("test")
+    if part is None:
+        progress.console.print(f"the split has no patches to test on; run: {out}")
+        return
+    unseen = "unseen scenes" if split is None else "the test part"
+    tables.classification(part, results["classes"], f"{part['patches']} patches of {unseen}", progress.console)

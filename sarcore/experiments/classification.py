@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,11 +176,19 @@ def load_patches(folder: PatchFolder, indices: list[int] | None = None) -> Patch
     return PatchTensor(images, labels, folder.radiometry)
 
 
-def train_classifier(data: Path, training: ClassifierTraining, run_dir: Path, progress: Progress) -> dict[str, Any]:
-    """Split ``data`` by scene (70/10/20), train on the first part, score the others, write ``results.json``."""
+def train_classifier(
+    data: Path, training: ClassifierTraining, run_dir: Path, progress: Progress, *, split_file: Path | None = None
+) -> dict[str, Any]:
+    """Split ``data`` by scene (70/10/20), train on the first part, score the others, write ``results.json``.
+
+    ``split_file`` holds a split of the folder that was made before, for example by `sarcore split`.
+    """
     folder = PatchFolder.open(data)
-    split = split_by_scene(folder, (0.7, 0.1, 0.2), seed=0)
-    open_run(run_dir, "train classifier", {"data": str(data), **dataclasses.asdict(training)}, folder, [training.seed])
+    split = split_by_scene(folder, (0.7, 0.1, 0.2), seed=0) if split_file is None else _given_split(split_file, folder)
+    settings = {"data": str(data), **dataclasses.asdict(training)}
+    if split_file is not None:
+        settings["split"] = hashlib.sha256(repr(split).encode()).hexdigest()[:16]
+    open_run(run_dir, "train classifier", settings, folder, [training.seed])
     split.save(run_dir / "split.json")
     for message in check_leakage(folder, split):
         progress.note(f"Leakage: {message}")
@@ -195,6 +204,19 @@ def train_classifier(data: Path, training: ClassifierTraining, run_dir: Path, pr
             }
     write_json(run_dir / RESULTS_FILE, results)
     return results
+
+
+def _given_split(path: Path, folder: PatchFolder) -> Split:
+    split = Split.load(path)
+    numbers = [*split.train, *split.val, *split.test]
+    if any(not 0 <= number < len(folder) for number in numbers):
+        raise DataError(
+            f"the split {path} has patches up to number {max(numbers)}, and {folder.root} has {len(folder)} patches: "
+            "it was made for another folder or before this one changed; make it again"
+        )
+    if not split.train:
+        raise DataError(f"the split {path} has no patches to train on; make it again")
+    return split
 
 
 def evaluate_classifier(run: Path, data: Path, part: str = "auto") -> dict[str, Any]:
