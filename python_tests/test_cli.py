@@ -239,3 +239,15 @@ def test_ctrl_c_outside_a_training_is_130_too(monkeypatch, capsys):
     monkeypatch.setattr(app.tyro.extras.SubcommandApp, "cli", lambda self, **options: interrupted())
     assert main(["doctor"]) == 130
     assert "again to continue" in capsys.readouterr().err
+
+
+def test_memory_that_runs_out_is_one_line(monkeypatch, capsys):
+    def fail(*arguments, **options):
+        raise MemoryError("Unable to allocate 74.5 GiB")
+
+    monkeypatch.setattr("sarcore.data.patch_set.write_patch_set", fail)
+    assert main(["tile", "a.tif", "--out", "set"]) == 1
+    assert (
+        one_line(capsys.readouterr())
+        == "sarcore: not enough memory (unable to allocate 74.5 GiB); take smaller sizes\n"
+    )

@@ -72,7 +72,7 @@ def run(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("\nsarcore: interrupted; give the same command again to continue", file=sys.stderr)
         return 130
-    except (SarcoreError, ValueError, OSError) as error:
+    except (SarcoreError, ValueError, OSError, MemoryError) as error:
         if debug:
             raise
         return failed(error)
@@ -82,6 +82,8 @@ def run(argv: Sequence[str]) -> int:
 def failed(error: Exception) -> int:
     """Say what went wrong in one line; 130 when it was Ctrl-C, else 1."""
     text = " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        text = f"not enough memory ({text[:1].lower() + text[1:]}); take smaller sizes" if text else "not enough memory"
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     print(f"sarcore: {text}", file=sys.stderr)
