@@ -2,7 +2,9 @@
 
 import csv
 import errno
+import fcntl
 import json
+import math
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from rasterio.transform import Affine
 from sarcore import Radiometry
 from sarcore.data import PatchFolder, Scene, patch_cut, patch_files, read_image, write_patch_set
 from sarcore.data.folder import read_patch
+from sarcore.data.patch_scenes import open_scenes, set_radiometry
 from sarcore.errors import DataError
 from sarcore.ops import PatchGrid
 from sarcore.ops import encode as encode_op
@@ -84,8 +87,9 @@ def test_png_holds_the_codes_of_the_radiometry(tmp_path, bits, nodata):
         scene[10:30, 5:20] = nodata
     path = write_tiff(tmp_path / "scene.tif", scene, nodata=nodata)
     out = write_patch_set([path], tmp_path / "set", 32, 16, radiometry=DECIBELS, bits=bits, min_valid=0)
-    declared = Radiometry("intensity", -20, 10, nodata, f"uint{bits}", scale="db")
-    assert Radiometry.from_dict(json.loads((out / "dataset.json").read_text())["radiometry"]) == declared
+    declared = Radiometry("intensity", -20, 10, math.nan if nodata is None else nodata, f"uint{bits}", scale="db")
+    found = Radiometry.from_dict(json.loads((out / "dataset.json").read_text())["radiometry"])
+    assert repr(found) == repr(declared)  # NaN is not equal to itself
     whole = padded(scene[None], PatchGrid(scene.shape, 32, 16))
     folder = PatchFolder.open(out)
     for index, (y, x) in enumerate(folder.positions.tolist()):
@@ -124,9 +128,11 @@ def test_native_values_and_no_data_in_the_items(tmp_path):
     assert torch.isfinite(patches).all()
     np.testing.assert_allclose(encode_op(patches, folder.radiometry)[0].numpy(), image.numpy(), atol=1e-6)
     assert [float(row["valid"]) for row in manifest(out)] == [0.75, 0.75, 1, 1]
-    with pytest.raises(DataError, match="has NaN pixels and declares no no-data value"):
-        write_patch_set([scene], tmp_path / "other", 32, radiometry=DECIBELS)
-    assert not (tmp_path / "other").exists()
+    undeclared = PatchFolder.open(write_patch_set([scene], tmp_path / "other", 32, format="npy", radiometry=DECIBELS))
+    assert torch.equal(undeclared[0][0], image)  # NaN is no-data without being declared
+    coded = PatchFolder.open(write_patch_set([scene], tmp_path / "codes", 32, radiometry=DECIBELS))
+    assert (coded[0][0] - image).abs().max() <= 0.51 / 254
+    assert not read_image(coded.paths[0])[0, :8].any()
 
 
 def test_tiff_patches_know_their_place(tmp_path):
@@ -243,3 +249,45 @@ def test_a_folder_in_use_and_a_full_disk(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="full cannot be written .No space left on device.; nothing of it was kept"):
         write_patch_set([scene], tmp_path / "full", 20)
     assert [path.name for path in tmp_path.iterdir()] == ["used"]
+
+
+def test_a_folder_is_written_by_one_process_and_what_a_killed_one_left_is_removed(tmp_path):
+    scene = RNG.integers(0, 256, (40, 40), dtype=np.uint8)
+    partial = tmp_path / ".set.unfinished"
+    (partial / "class").mkdir(parents=True)
+    (partial / "class" / "old.png").write_bytes(b"half")
+    with pytest.raises(DataError, match="holds something else; move that away"):
+        write_patch_set([scene], tmp_path / "set", 20)
+    with open(partial / ".lock", "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(DataError, match="another process is writing .*set; wait for it or stop it"):
+            write_patch_set([scene], tmp_path / "set", 20)
+        assert (partial / "class" / "old.png").exists()
+    out = write_patch_set([scene], tmp_path / "set", 20)
+    assert not partial.exists()
+    assert {path.suffix for path in out.iterdir()} == {".png", ".csv", ".json"}
+
+
+def test_patches_that_no_scene_fills_are_refused_before_anything_is_computed(tmp_path):
+    with pytest.raises(DataError, match=r"no patch would be left: .*40 x 30 pixels, fills 1.2e-07 of a patch"):
+        write_patch_set([np.zeros((40, 30), np.uint8)], tmp_path / "set", 100_000)
+    assert not list(tmp_path.iterdir())
+
+
+def test_values_that_contradict_the_declared_unit_are_refused_by_the_name_of_their_scene(tmp_path):
+    paths = [write_tiff(tmp_path / f"{k}.tif", RNG.gamma(4, 0.25, (40, 40)).astype(np.float32) - k) for k in range(2)]
+    for options in ({}, {"format": "npy"}):
+        with pytest.raises(DataError, match="the scene 1: .*declared as intensity, but has negative values"):
+            write_patch_set(paths, tmp_path / "set", 20, radiometry=DECIBELS, **options)
+    with pytest.raises(DataError, match="the scene 1: .*negative values"):
+        write_patch_set(paths, tmp_path / "set", 20, radiometry=lambda found: set_radiometry(found, "intensity")[0])
+
+
+def test_scenes_that_tell_no_unit_are_taken_as_the_others(tmp_path):
+    speckled = RNG.gamma(4, 0.25, (200, 200)).astype(np.float32)
+    empty = np.full((200, 200), np.nan, np.float32)
+    radiometry, notes = set_radiometry(open_scenes([speckled, empty]))
+    assert radiometry.unit == "intensity"
+    assert "the scene array_2 is taken as the others: " in notes[0]
+    with pytest.raises(DataError, match=r"the scene array: .*no valid pixel.*--unit"):
+        set_radiometry(open_scenes([empty]))

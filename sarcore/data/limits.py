@@ -14,7 +14,7 @@ import numpy.typing as npt
 from sarcore.data.nodata import pixel_nodata, valid_pixels
 from sarcore.data.order_statistics import ALL, percentiles_of
 from sarcore.data.scene import Scene
-from sarcore.data.units import UnitGuess, as_array, check_unit, unit_of
+from sarcore.data.units import UnitGuess, as_array, check_unit_of, unit_of
 from sarcore.errors import DataError
 from sarcore.ops import Radiometry
 
@@ -195,7 +195,7 @@ def limits_of_scenes(
             for window in scene.blocks():
                 for number, block in zip(channels, scene.read(*window, channels), strict=True):
                     if first:
-                        check_unit(block, unit, missing)
+                        check_unit_of(scene.name, block, unit, missing)
                     yield number, _on_scale(block, unit, wanted, missing)
 
     return percentiles_of(blocks, percentiles, whole)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from sarcore.data.label_map import MOST_CLASSES, LabelMap, numbered
 from sarcore.data.patch_scenes import SceneSet
 from sarcore.data.scene_labels import SceneLabels
+from sarcore.data.units import check_unit_of
 from sarcore.errors import DataError
 from sarcore.ops import PatchGrid, Radiometry, extract_patches
 
@@ -30,6 +31,7 @@ class Job:
     """Of each scene; empty without labels."""
     size: tuple[int, int]
     stride: tuple[int, int]
+    unit: str
     codes: Radiometry | None
     """What the patches are encoded by; None for the scenes' own values."""
     min_valid: float
@@ -62,8 +64,8 @@ def cut(job: Job, name: str, left_out: Counter[str]) -> Iterator[tuple[Iterator[
         top, bottom = max(0, min(first * step, height - high)), min((last - 1) * step + high, height)
         positions: Positions = grid.positions(first * across, last * across).numpy()
         rows, data = job.scenes.read(name, top, 0, bottom - top, width)
-        if job.scenes.nodata is None and not data.all():
-            raise DataError(f"the scene {name} has NaN pixels and declares no no-data value; declare it: --nodata nan")
+        job.scenes.scenes[name].release(top)
+        check_unit_of(name, rows, job.unit, job.scenes.nodata)
         codes, classes = _codes(job, name, data, top)
         yield _kept(job, rows, codes, classes, positions, top, left_out), bottom
 

@@ -15,6 +15,7 @@ from sarcore.data.limits import limits_of_scenes, radiometry_of, scene_unit
 from sarcore.data.nodata import pixel_nodata, valid_pixels
 from sarcore.data.order_statistics import ALL
 from sarcore.data.scene import Scene
+from sarcore.data.units import UnitGuess
 from sarcore.errors import DataError
 from sarcore.ops import Radiometry
 
@@ -77,9 +78,10 @@ def open_scenes(
 
     >>> found = open_scenes([np.zeros((4, 6)), np.ones((5, 5))])
     >>> list(found.scenes), found.channels, found.nodata
-    (['array', 'array_2'], [0], None)
+    (['array', 'array_2'], [0], nan)
 
-    `nodata` replaces what the scenes declare. Raises ValueError for no scene and channels that are not there, DataError
+    `nodata` replaces what the scenes declare; where none does, NaN of floating-point and complex pixels is no-data.
+    Raises ValueError for no scene and channels that are not there, DataError
     as `Scene.open`, and for types or numbers of channels that differ or that patches cannot have.
     """
     if not len(sources):
@@ -99,7 +101,8 @@ def open_scenes(
             )
     named = dict(zip(_names(opened), opened, strict=True))
     declared = [scene.nodata for scene in opened if _possible(scene)]
-    return SceneSet(named, wanted, declared[0] if declared else None, _notes(named))
+    unseen = math.nan if first.dtype.kind in "fc" else None  # NaN is no-data without being declared
+    return SceneSet(named, wanted, declared[0] if declared else unseen, _notes(named))
 
 
 def set_radiometry(
@@ -120,19 +123,11 @@ def set_radiometry(
     The unit is that of `scene_unit`, the scale decibels (of 8 bit: grey values), the limits are percentiles of the
     pixels of all scenes. 8-bit grey values keep their range, without the no-data value where that is 0 or 255.
 
-    Raises DataError where the unit cannot be told, or differs between the scenes, and as `limits_of_scenes`.
+    Raises DataError where the unit of no scene can be told, or differs between them, and as `limits_of_scenes`.
     """
-    notes = []
+    notes: list[str] = []
     if unit is None:
-        guesses = {name: scene_unit(scene) for name, scene in scenes.scenes.items()}
-        kinds = {guess.unit: name for name, guess in guesses.items()}
-        if len(kinds) > 1:
-            listed = ", ".join(f"{name} in {kind}" for kind, name in kinds.items())
-            raise DataError(f"the scenes seem to differ in unit ({listed}); declare it with --unit")
-        guess = next(iter(guesses.values()))
-        unit = guess.unit
-        if guess.confidence != "certain":
-            notes.append(f"unit {unit}, as it seems ({guess.reason}); declare it with --unit")
+        unit, notes = _unit(scenes.scenes)
     if scale is None:
         scale = "digital" if unit == "digital" else "db"
     if low is None or high is None:
@@ -142,6 +137,29 @@ def set_radiometry(
     first = next(iter(scenes.scenes.values()))
     declared = radiometry_of((low, high), first, unit, scale=scale, percentiles=percentiles, nodata=scenes.nodata)
     return declared, notes
+
+
+def _unit(scenes: dict[str, Scene]) -> tuple[str, list[str]]:
+    """The unit that all scenes seem to have which tell one, and what to say of that."""
+    guesses: dict[str, UnitGuess] = {}
+    unknown: dict[str, DataError] = {}
+    for name, scene in scenes.items():
+        try:
+            guesses[name] = scene_unit(scene)
+        except DataError as error:
+            unknown[name] = error
+    if not guesses:
+        name, reason = next(iter(unknown.items()))
+        raise DataError(f"the scene {name}: {reason} (--unit)") from reason
+    kinds = {guess.unit: name for name, guess in guesses.items()}
+    if len(kinds) > 1:
+        listed = ", ".join(f"{name} in {kind}" for kind, name in kinds.items())
+        raise DataError(f"the scenes seem to differ in unit ({listed}); declare it with --unit")
+    guess = next(iter(guesses.values()))
+    notes = [f"the scene {name} is taken as the others: {reason}" for name, reason in unknown.items()]
+    if guess.confidence != "certain":
+        notes.append(f"unit {guess.unit}, as it seems ({guess.reason}); declare it with --unit")
+    return guess.unit, notes
 
 
 def _limits(scenes: SceneSet, unit: str, scale: str, percentiles: tuple[float, float]) -> tuple[float, float]:

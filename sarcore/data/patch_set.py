@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import fcntl
 import json
 import os
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +28,7 @@ from sarcore.ops import PatchGrid, Radiometry
 
 VERSION = 1
 NO_CLASS = "unlabelled"
+_LOCK = ".lock"  # held in the unfinished folder while its process lives
 _COLUMNS = ("file", "class", "scene", "row", "column", "valid", "share")
 
 
@@ -63,7 +64,8 @@ def write_patch_set(
     """Cut scenes of any size into a folder of patches for `PatchFolder.open`, and return its path.
 
     >>> scene = np.random.default_rng(0).integers(0, 255, (100, 130), dtype=np.uint8)
-    >>> out = write_patch_set([scene], Path(tempfile.mkdtemp()) / "set", size=64, stride=32, min_valid=0)
+    >>> from tempfile import mkdtemp
+    >>> out = write_patch_set([scene], Path(mkdtemp()) / "set", size=64, stride=32, min_valid=0)
     >>> sorted(path.name for path in out.glob("*_64_*"))
     ['array_64_0.png', 'array_64_32.png', 'array_64_64.png', 'array_64_96.png']
     >>> from sarcore.data import PatchFolder
@@ -109,6 +111,7 @@ def write_patch_set(
         nodata = radiometry.nodata
     opened = open_scenes(scenes, nodata=nodata, channels=channels)
     grid = PatchGrid((1, 1), size, stride)
+    _check_fit(opened, grid.size, min_valid)
     maps = labels_of_scenes(labels, opened.scenes, label_field, label_nodata, class_names)
     encoded = encode or format == "png"
     if format == "png":
@@ -117,7 +120,7 @@ def write_patch_set(
         radiometry = set_radiometry(opened)[0] if radiometry is None else radiometry(opened)
     nodata = opened.nodata if radiometry.nodata is None else radiometry.nodata
     declared = dataclasses.replace(radiometry, nodata=nodata, out=f"uint{bits}" if encoded else "float32")
-    job = Job(opened, maps, grid.size, grid.stride, declared if encoded else None, min_valid, majority)
+    job = Job(opened, maps, grid.size, grid.stride, declared.unit, declared if encoded else None, min_valid, majority)
 
     def write(partial: Path) -> None:
         counted = _write_patches(partial, job, format, declared, on_rows)
@@ -174,23 +177,51 @@ def _check(out: Path, format: str, bits: int, min_valid: float, majority: float)
         raise DataError(f"{out} exists and is not an empty folder; give another path or remove it")
 
 
+def _check_fit(scenes: SceneSet, size: tuple[int, int], min_valid: float) -> None:
+    """Refuse patches of which no scene fills enough, before anything is computed."""
+    shapes = [scene.shape[1:] for scene in scenes.scenes.values()]
+    most = max(min(h, size[0]) * min(w, size[1]) for h, w in shapes) / (size[0] * size[1])
+    if most < min_valid:
+        large = max(shapes, key=lambda shape: shape[0] * shape[1])
+        raise DataError(
+            f"no patch would be left: the largest scene, {large[0]} x {large[1]} pixels, fills {most:.2g} of a patch "
+            f"of {size[0]} x {size[1]}, and min_valid is {min_valid:g}; choose a smaller size"
+        )
+
+
 def _whole_folder(out: Path, write: Callable[[Path], None]) -> Path:
-    """Let `write` fill a folder beside `out`, then rename it."""
+    """Let `write` fill a folder beside `out`, then rename it; what a killed process left there is removed."""
+    partial = out.with_name(f".{out.name}.unfinished")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-        try:
-            partial.chmod(0o755)
-            write(partial)
-            os.replace(partial, out)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
+        partial.mkdir(parents=True, exist_ok=True)
+        if any(partial.iterdir()) and not (partial / _LOCK).is_file():
+            raise DataError(f"{partial} is where {out} is written, and holds something else; move that away")
+        with open(partial / _LOCK, "ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise DataError(f"another process is writing {out}; wait for it or stop it") from None
+            try:
+                _empty(partial)
+                write(partial)
+                os.replace(partial, out)
+                (out / _LOCK).unlink()
+            except BaseException:
+                shutil.rmtree(partial, ignore_errors=True)
+                raise
     except OSError as error:
         raise DataError(
             f"the patch set {out} cannot be written ({error.strerror or error}); nothing of it was kept"
         ) from error
     return out
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != _LOCK:
+            path.unlink()
 
 
 def _card(job: Job, format: str, radiometry: Radiometry, counted: _Counted) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def unit_of(windows: Sequence[Array], nodata: float | None = None) -> UnitGuess:
     usable = np.concatenate([_blocks(window, lambda x: valid_pixels(x, nodata)) for window in large])
     valid = blocks[usable]
     if not valid.size:
-        raise _unknown("it has no valid pixel")
+        raise _unknown("it has no valid pixel, all are NaN, infinite or no-data")
     low, high = float(valid.min()), float(valid.max())
     if low < 0:
         return _decibels(valid, low, high)
@@ -136,6 +136,17 @@ def check_unit(x: Array | torch.Tensor, declared: str, nodata: float | None = No
             f"the image is declared as {name}, but its values go down to {low:.4g}, and none below {-limit:.4g} is "
             "possible: is this a no-data value? Declare it as nodata"
         )
+
+
+def check_unit_of(name: str, x: Array, declared: str, nodata: float | None = None) -> None:
+    """`check_unit` of some pixels of a scene, which the error names.
+
+    >>> check_unit_of("a", np.array([-12.5, -3.0]), "db")
+    """
+    try:
+        check_unit(x, declared, nodata)
+    except DataError as error:
+        raise DataError(f"the scene {name}: {error}") from error
 
 
 def as_array(x: Array | torch.Tensor, name: str = "x") -> Array:
