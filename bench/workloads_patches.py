@@ -57,6 +57,8 @@ def case(op: str, name: str, about: str) -> Case:
     build = functools.partial(build_extract if op == "extract_patches" else build_merge, SHAPES[name], about)
     rounds, slow_rounds = (21, 3) if name in ("tiny", "T2") else (7, 2)
     reason = "T2 stands for it" if op == "merge_patches" and name in ("T1b", "T1") else ""
+    if about == EXTRACT_BACK:
+        reason = "torch 2.13 compiles the gradient of overlapping windows of unfold to wrong numbers"
     return Case(op, name, SHAPES[name], about, build, rounds, slow_rounds=slow_rounds, not_compiled=reason)
 
 
