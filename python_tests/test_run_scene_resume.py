@@ -1,13 +1,8 @@
 """`run_scene` after a kill, with damaged rows, on a full disk, and in several processes."""
 
 import errno
-import json
 import os
-import re
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,47 +12,13 @@ from sarcore.data import Scene, SceneWriter
 from sarcore.errors import DataError
 from sarcore.inference import run_scene
 from sarcore.inference.scene_parts import SceneParts
-from sarcore.inference.scene_processes import SceneProcesses, process_of_environment, share_of
-from sarcore.ops import despeckle
 
-WORKER = Path(__file__).with_name("run_scene_worker.py")
-CROP = {"size": 24, "overlap": 6, "window": "crop", "batch": 4, "fill": float("nan")}
-BLEND = {"size": 24, "overlap": 13, "window": "hann", "batch": 4}
-
-
-def lee(x):
-    return despeckle(x, "lee", 7, 4.0)
-
-
-def written(file, pixels, nodata=None):
-    with SceneWriter(file, pixels.shape, pixels.dtype, nodata=nodata) as writer:
-        writer.write(pixels)
-    return file
+from .run_scene_helpers import BLEND, CROP, finished, lee, parts_of, small_scene, start
 
 
 @pytest.fixture
 def scene(tmp_path):
-    pixels = np.random.default_rng(0).gamma(4.0, 0.25, (1, 170, 90)).astype(np.float32)
-    pixels[:, 50:60, 10:20] = 99
-    return written(tmp_path / "scene.tif", pixels, 99)
-
-
-def start(scene, out, environment=None, **options):
-    return subprocess.Popen(
-        [sys.executable, str(WORKER), str(scene), str(out), json.dumps(options)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
-    )  # fmt: skip
-
-
-def finished(process, code=0):
-    out, error = process.communicate()
-    assert process.returncode == code, error
-    return out, error
-
-
-def parts_of(out):
-    return out.with_name(f"{out.name}.parts")
+    return small_scene(tmp_path)
 
 
 # ------ after a kill
@@ -256,90 +217,6 @@ def test_a_full_disk_while_the_result_is_written(scene, tmp_path, monkeypatch, s
     monkeypatch.undo()
     run_scene(scene, lee, out, **CROP)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([out.name, "scene.tif"])
-
-
-# ------ several processes
-
-
-def test_shares_are_contiguous_and_whole():
-    for count in (1, 2, 5, 9):
-        for bands in (0, 1, 4, 17):
-            assert [band for rank in range(count) for band in share_of(rank, count, bands)] == list(range(bands))
-
-
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [(("2", "2"), "RANK"), (("0", None), "RANK"), (("a", "2"), "RANK"), (("-1", "2"), "RANK"), ((None, "2"), "RANK")],
-)
-def test_a_wrong_environment_is_said(monkeypatch, given, words):
-    for name, value in zip(("RANK", "WORLD_SIZE"), given, strict=True):
-        monkeypatch.delenv(name, raising=False)
-        if value is not None:
-            monkeypatch.setenv(name, value)
-    with pytest.raises(DataError, match=words):
-        process_of_environment()
-
-
-def test_processes_share_the_rows(scene, tmp_path):
-    whole, out = run_scene(scene, lee, tmp_path / "whole.tif", **BLEND), tmp_path / "out.tif"
-    out.write_bytes(b"old")
-    processes = [start(scene, out, {"RANK": str(k), "WORLD_SIZE": "2"}, **BLEND) for k in range(2)]
-    assert all(int(finished(process)[0].split()[1]) > 0 for process in processes)
-    assert out.read_bytes() == whole.read_bytes()
-    assert not parts_of(out).exists()
-
-
-def test_the_torch_launcher(scene, tmp_path):
-    whole, out = run_scene(scene, lee, tmp_path / "whole.tif", **CROP), tmp_path / "out.tif"
-    command = [
-        "-m",
-        "torch.distributed.run",
-        "--nproc_per_node",
-        "2",
-        "--master_port",
-        "0",
-        "--standalone",
-        str(WORKER),
-    ]
-    done = subprocess.run(
-        [sys.executable, *command, str(scene), str(out), json.dumps(CROP)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert len(re.findall("calls [1-9]", done.stdout)) == 2
-    assert out.read_bytes() == whole.read_bytes()
-
-
-def test_processes_go_on_after_a_kill(scene, tmp_path):
-    whole, out = run_scene(scene, lee, tmp_path / "whole.tif", **CROP), tmp_path / "out.tif"
-    options = {"kill_after": 2, "kill_rank": "1", "wait": 0.2, "name": "lee", **CROP}
-    first, second = (start(scene, out, {"RANK": str(k), "WORLD_SIZE": "2"}, **options) for k in range(2))
-    finished(second, -signal.SIGKILL)
-    assert "process 1 of 2 ended before its rows were finished" in finished(first, 1)[1]
-    assert not out.exists()
-    run_scene(scene, lee, out, name="lee", **CROP)
-    assert out.read_bytes() == whole.read_bytes()
-    assert not parts_of(out).exists()
-
-
-def test_two_runs_do_not_work_on_one_output(scene, tmp_path):
-    out = tmp_path / "out.tif"
-
-    def nested(x):
-        with pytest.raises(DataError, match=r"another process \(number 0\) is working in .*out.tif.parts"):
-            run_scene(scene, lee, out, **CROP)
-        return lee(x)
-
-    run_scene(scene, nested, out, **CROP)
-    assert out.exists()
-
-
-def test_a_process_that_was_never_started_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr("sarcore.inference.scene_processes._PATIENCE", 0.2)
-    with SceneProcesses(tmp_path / "a.parts", 0, 2) as processes:
-        processes.join(lambda first: None)
-        assert not processes.is_last()
-        with pytest.raises(DataError, match="process 1 of 2 was never started"):
-            processes.wait()
 
 
 def test_a_full_disk_in_the_thread_of_the_writer(scene, tmp_path, monkeypatch):
