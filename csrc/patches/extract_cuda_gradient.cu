@@ -147,9 +147,12 @@ void extract_backward_cuda(const PatchLayout& l, const int64_t* order, DType gra
                            DType type, const void* scene, const Radiometry* radiometry, void* out, int device,
                            void* stream) {
     const DeviceGuard guard(device);
-    const auto start = [&](auto launch_for) {
-        launch_for(l, order, gradient, type, scene, radiometry, out, static_cast<cudaStream_t>(stream));
-    };
+    const auto s = static_cast<cudaStream_t>(stream);
+    if (l.count == 0) {  // +0 everywhere, as on the CPU: a slope times 0 may be -0
+        const auto bytes = static_cast<size_t>(l.channels * l.height * l.width * size_of(type));
+        return cuda_check(cudaMemsetAsync(out, 0, bytes, s), "extract_patches_backward");
+    }
+    const auto start = [&](auto launch_for) { launch_for(l, order, gradient, type, scene, radiometry, out, s); };
     const bool wide = type == DType::f64;
     if (gradient_type == DType::f16) return start(wide ? launch<double, Half> : launch<float, Half>);
     if (gradient_type == DType::bf16) return start(wide ? launch<double, BFloat16> : launch<float, BFloat16>);
