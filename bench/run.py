@@ -84,9 +84,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--markdown", type=Path, help="write the tables to this file, too")
     parser.add_argument("--ops", nargs="+", choices=CASES, default=tuple(CASES), help="default: all")
     parser.add_argument("--quick", action="store_true", help="tiny images, two rounds: does it run, are results equal?")
-    parser.add_argument(
-        "--rounds", type=int, default=21, help="at most so many, 2 or more; half of them for what is slow"
-    )
+    parser.add_argument("--rounds", type=int, default=21, help="at most so many; half of them for what is slow")
     parser.add_argument("--scene-memory", action="store_true", help="peak memory at 2k, 8k and 20k; takes minutes")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     return parser.parse_args()
@@ -136,7 +134,7 @@ def measure(case: Case, device: str, arguments: argparse.Namespace) -> tuple[dic
         calls[contestant.name] = contestant.call
     calls["floor"] = workload.floor
     most = 2 if arguments.quick else arguments.rounds
-    count, slow_count = min(case.rounds, most), min(case.slow_rounds, most // 2)
+    count, slow_count = min(case.rounds, most), min(case.slow_rounds, max(1, most // 2))
     seconds = timing.interleave(calls, slow, lambda c: timing.wall(c, device, case.slow), count, slow_count)
     rows = [row(n, seconds[n], seconds["sarcore"], memory.get(n)) for n in calls]
     for each in rows if case.images else ():
