@@ -28,8 +28,8 @@ demo: $(VENV)/run.stamp  ## simulate a small SAR data set and run the whole expe
 test: lint  ## all checks and all tests but the slow ones; the benchmarks compare their results and time nothing
 	$(BIN)/python -m pytest -m "not slow" $(PYTEST)
 
-test-all: lint  ## the slow tests too
-	$(BIN)/python -m pytest $(PYTEST)
+test-all: lint  ## the slow tests too, and many random examples that `make test` does not draw
+	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest $(PYTEST)
 
 lint: $(VENV)/dev.stamp  ## ruff, mypy, clang-format, import-linter
 	$(BIN)/ruff check .

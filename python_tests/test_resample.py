@@ -23,6 +23,8 @@ sizes = st.integers(1, 70)
 
 def of_torch(x: torch.Tensor, mode: str, antialias: bool = True, **target: object) -> torch.Tensor:
     """F.interpolate, antialiased where an axis shrinks and that was asked for."""
+    if mode == "nearest-exact" and "size" in target:
+        return nearest_of_torch_for_large_results(x, *target["size"])
     if mode in ("nearest", "nearest-exact", "area"):
         return functional.interpolate(x, mode=mode, **target)
     plain = functional.interpolate(x, mode=mode, align_corners=False, **target)
@@ -34,6 +36,25 @@ def of_torch(x: torch.Tensor, mode: str, antialias: bool = True, **target: objec
         size = tuple(plain.shape[:1:-1])
         return functional.interpolate(x.mT, size=size, mode=mode, align_corners=False, antialias=True).mT
     return functional.interpolate(x, mode=mode, align_corners=False, antialias=True, **target)
+
+
+def nearest_of_torch_for_large_results(x: torch.Tensor, h: int, w: int) -> torch.Tensor:
+    """nearest-exact with the kernel that torch keeps for results of more than 128 rows and columns together.
+
+    Its other kernel rounds whole positions differently: of 2 pixels made 47, the middle one is 0 there and 1 here.
+    """
+    for size in (w, h):  # columns, then rows as columns; the repeated rows keep their number and make the result large
+        many = x.repeat(1, 1, 129, 1)
+        x = functional.interpolate(many, size=(many.shape[2], size), mode="nearest-exact")[:, :, : x.shape[2]].mT
+    return x
+
+
+def test_equals_torch_where_a_nearest_position_is_whole():
+    for before in range(1, 71):
+        x = torch.arange(before, dtype=torch.float32).expand(1, 1, 1, before)
+        for after in range(1, 71):
+            expected = nearest_of_torch_for_large_results(x, 1, after)
+            assert torch.equal(resample(x, (1, after), mode="nearest-exact"), expected), (before, after)
 
 
 @pytest.mark.parametrize("mode", ["nearest", "nearest-exact", "bilinear", "bicubic", "area"])
