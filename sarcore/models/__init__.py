@@ -4,6 +4,7 @@ from sarcore.models.began import BEGAN, Autoencoder, Generator
 from sarcore.models.began_config import BEGANConfig
 from sarcore.models.classifier import Classifier, ClassifierConfig
 from sarcore.models.resnet import ResNet, check_depth, fold_conv1, load_backbone
+from sarcore.models.step import PlainStep, Step
 
 __all__ = [
     "BEGAN",
@@ -12,7 +13,9 @@ __all__ = [
     "Classifier",
     "ClassifierConfig",
     "Generator",
+    "PlainStep",
     "ResNet",
+    "Step",
     "check_depth",
     "fold_conv1",
     "load_backbone",

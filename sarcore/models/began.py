@@ -14,7 +14,7 @@ The histogram loss, the ReLU outputs and the deeper stages: Marmanis et al., arX
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import cast
 
 import torch
@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sarcore.models.began_config import BEGANConfig, base_and_doublings
+from sarcore.models.step import Step
 from sarcore.models.step_counter import StepCounter
 from sarcore.nn import HistogramLoss
 
@@ -167,6 +168,9 @@ class BEGAN(nn.Module):
         drawn = torch.rand(n, self.config.latent, generator=generator, device=self.k.device, dtype=self.k.dtype)
         return 2.0 * drawn - 1.0
 
+    def _uniform(self, n: int, generator: torch.Generator) -> Tensor:
+        return 2.0 * torch.rand(n, self.config.latent, generator=generator, dtype=self.k.dtype) - 1.0
+
     @torch.no_grad()
     def generate(self, z: Tensor) -> Tensor:
         """Return the patches (N, channels, size, size) of latent vectors (N, latent), clipped to [0, 1]."""
@@ -200,12 +204,7 @@ class BEGAN(nn.Module):
             for name, net in networks.items()
         }
 
-    def training_step(
-        self,
-        batch: tuple[Tensor, Tensor],
-        optimizers: Mapping[str, torch.optim.Optimizer],
-        backward: Callable[[Tensor], object] = Tensor.backward,
-    ) -> dict[str, Tensor | float]:
+    def training_step(self, batch: tuple[Tensor, Tensor], step: Step) -> dict[str, Tensor | float]:
         """Do one step on images (N, channels, size, size) in [0, 1] of ``batch`` (the labels are not used).
 
         Both networks step from the same state on one draw of z, as in the reference implementation. So one forward
@@ -221,20 +220,23 @@ class BEGAN(nn.Module):
             raise ValueError(
                 f"BEGAN was built for patches of {expected}, a batch of {tuple(images.shape[1:])} was given."
             )
-        for optimizer in optimizers.values():
-            optimizer.zero_grad(set_to_none=True)
-        fake = cast(Tensor, self.generator(self.latent(images.shape[0])))
-        loss_fake = self.reconstruction_loss(fake)
-        backward(loss_fake)
+        step.zero_grad()
+        losses_real, losses_fake, dead = [], [], []
+        for (z,) in step.parts(step.draw(self._uniform, images.shape[0])):
+            fake = cast(Tensor, self.generator(z))
+            losses_fake.append(self.reconstruction_loss(fake))
+            step.backward(losses_fake[-1])
+            dead.append((fake.detach() <= 0).float().mean())
         grads = [p.grad for p in self.discriminator.parameters() if p.grad is not None]
         torch._foreach_mul_(grads, -self.k)
-        loss_real = self.reconstruction_loss(images)
-        backward(loss_real)
-        for optimizer in optimizers.values():
-            optimizer.step()
-        logs: dict[str, Tensor | float] = {**self.update_equilibrium(loss_real.detach(), loss_fake.detach())}
-        logs["dead_fraction"] = (fake.detach() <= 0).float().mean()
-        logs["lr"] = self._halve_lr_when_stalled(optimizers)
+        for (real,) in step.parts(images):
+            losses_real.append(self.reconstruction_loss(real))
+            step.backward(losses_real[-1])
+        step.update()
+        real_fake = step.average(losses_real), step.average(losses_fake)
+        logs: dict[str, Tensor | float] = {**self.update_equilibrium(*real_fake)}
+        logs["dead_fraction"] = torch.stack(dead).mean()
+        logs["lr"] = self._halve_lr_when_stalled(step.optimizers)
         return logs
 
     @torch.no_grad()

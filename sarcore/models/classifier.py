@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast, get_args
 
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sarcore.models.resnet import ResNet
-from sarcore.models.step_counter import StepCounter
+from sarcore.models.step import Step
 from sarcore.transforms import RandomFlip, RandomSpeckle
 
 Augment: TypeAlias = Literal["none", "flips", "speckle"]
@@ -104,7 +104,6 @@ class Classifier(nn.Module):
             raise ValueError(f"data_std must be positive, {data_std} was given; are all patches constant?")
         self.config = config
         self.backbone = ResNet(config.depth, channels=config.channels, classes=config.classes, head=config.head)
-        self.steps = StepCounter()
         self.flip = RandomFlip(seed=0)
         self.speckle = RandomSpeckle(config.speckle_looks, config.domain, seed=0)
         self.register_buffer("mean", torch.tensor(float(data_mean)))
@@ -114,16 +113,15 @@ class Classifier(nn.Module):
         return cast(Tensor, self.backbone((images - self.mean) / self.std))
 
     @torch.no_grad()
-    def augment(self, images: Tensor) -> Tensor:
+    def augment(self, images: Tensor, number: Tensor) -> Tensor:
         """Return the images as a training step sees them: flipped and speckled as the settings say.
 
-        Each image is a sample of its own number, drawn from torch's global generator of the images' device, the state
-        of which is in the checkpoints. Speckle acts on the values that the patches stand for. Nothing is clipped:
-        bright pixels may come out above 1, as they would be without the limit of the encoding.
+        What happens to an image depends on its ``number`` (N,) alone. Speckle acts on the values that the patches
+        stand for. Nothing is clipped: bright pixels may come out above 1, as they would be without the limit of the
+        encoding.
         """
         if self.config.augment == "none":
             return images
-        number = torch.randint(2**32, images.shape[:1], device=images.device)
         images = self.flip(images, number)
         if self.config.augment == "flips":
             return images
@@ -152,26 +150,28 @@ class Classifier(nn.Module):
             return {"classifier": torch.optim.SGD(groups, config.lr, config.momentum, nesterov=config.momentum > 0)}
         return {"classifier": torch.optim.AdamW(groups, config.lr)}
 
-    def training_step(
-        self,
-        batch: tuple[Tensor, Tensor],
-        optimizers: Mapping[str, torch.optim.Optimizer],
-        backward: Callable[[Tensor], object] = Tensor.backward,
-    ) -> dict[str, Tensor | float]:
+    def configure_schedulers(
+        self, optimizers: Mapping[str, torch.optim.Optimizer]
+    ) -> dict[str, torch.optim.lr_scheduler.LRScheduler]:
+        """Return {"classifier": the schedule of `learning_rate`}, to be stepped after every training step."""
+        relative = lambda step: self.learning_rate(step) / self.config.lr  # noqa: E731
+        return {"classifier": torch.optim.lr_scheduler.LambdaLR(optimizers["classifier"], relative)}
+
+    def training_step(self, batch: tuple[Tensor, Tensor], step: Step) -> dict[str, Tensor | float]:
         """Do one step of cross entropy on images (N, channels, H, W) and labels (N,); return loss, accuracy, lr."""
         images, labels = batch
-        optimizer = optimizers["classifier"]
-        lr = self.learning_rate(self.steps.current)
-        for group in optimizer.param_groups:
-            group["lr"] = lr
-        optimizer.zero_grad(set_to_none=True)
-        logits = self(self.augment(images))
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.config.label_smoothing)
-        backward(loss)
-        optimizer.step()
-        self.steps.advance()
-        accuracy = (logits.detach().argmax(dim=1) == labels).float().mean()
-        return {"loss": loss.detach(), "accuracy": accuracy, "lr": lr}
+        lr = float(step.optimizers["classifier"].param_groups[0]["lr"])
+        step.zero_grad()
+        numbers = step.draw(_sample_numbers, images.shape[0])
+        losses, hits = [], []
+        for part, truth, number in step.parts(images, labels, numbers):
+            logits = self(self.augment(part, number))
+            loss = F.cross_entropy(logits.float(), truth, label_smoothing=self.config.label_smoothing)
+            step.backward(loss)
+            losses.append(loss.detach())
+            hits.append((logits.detach().argmax(dim=1) == truth).float().mean())
+        step.update()
+        return {"loss": torch.stack(losses).mean(), "accuracy": torch.stack(hits).mean(), "lr": lr}
 
     def learning_rate(self, step: int) -> float:
         """Return the rate of a step counted from 0: a linear rise, then half a cosine to zero."""
@@ -181,3 +181,7 @@ class Classifier(nn.Module):
             return config.lr * (step + 1) / (warmup + 1)
         done = min(1.0, (step - warmup) / max(1, config.total_steps - warmup))
         return config.lr * 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+def _sample_numbers(n: int, generator: torch.Generator) -> Tensor:
+    return torch.randint(2**32, (n,), generator=generator)
