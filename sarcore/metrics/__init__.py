@@ -1,4 +1,4 @@
-"""Metrics: classification scores and intervals over seeds, measures of radar images."""
+"""Metrics: classification scores and intervals over seeds, measures of radar images and of sets of them."""
 
 from sarcore.metrics.classification import (
     Interval,
@@ -10,7 +10,10 @@ from sarcore.metrics.classification import (
     per_class_recall,
     t_quantile,
 )
+from sarcore.metrics.diversity import pairwise_diversity
+from sarcore.metrics.histogram import histogram_density, histogram_emd
 from sarcore.metrics.radar import edge_correlation, estimate_looks
+from sarcore.metrics.spectrum import radial_spectrum
 
 __all__ = [
     "Interval",
@@ -18,9 +21,13 @@ __all__ = [
     "confusion_matrix",
     "edge_correlation",
     "estimate_looks",
+    "histogram_density",
+    "histogram_emd",
     "macro_f1",
     "mean_interval",
     "overall_accuracy",
+    "pairwise_diversity",
     "per_class_recall",
+    "radial_spectrum",
     "t_quantile",
 ]
