@@ -1,12 +1,14 @@
 """Checkpoints that are whole or absent: written beside, synced, renamed; checksums verified before anything is used.
 
-A run keeps `checkpoints/step_000200/` with `weights.safetensors` (the state_dict of the task), `state.pt` (optimizers,
-random generators, sampler position; read with `weights_only=True`) and `meta.json` (kind, model config, step, versions
-and the SHA-256 of the other two).
+A run keeps `checkpoints/step_000200/` with `weights.safetensors` (the state_dict of the task), `ema.safetensors` (the
+running mean of the weights, where one is kept), `state.pt` (optimizers, schedulers, random generators and whatever
+else the loop needs to go on; read with `weights_only=True`) and `meta.json` (kind, model config, step, score, versions
+and the SHA-256 of every file, itself included).
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -15,18 +17,18 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import safetensors.torch
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
-from sarcore.engine.run import versions, write_bytes, write_json
+from sarcore.engine.run import json_text, versions, write_bytes, write_json
 from sarcore.errors import CheckpointError
 
-FORMAT = 1
-WEIGHTS, STATE, META = "weights.safetensors", "state.pt", "meta.json"
+FORMAT = 2
+WEIGHTS, EMA, STATE, META = "weights.safetensors", "ema.safetensors", "state.pt", "meta.json"
+Which: TypeAlias = Literal["last", "best"]
 _STEP_DIR = re.compile(r"step_(\d+)")
 
 
@@ -34,24 +36,31 @@ def save_checkpoint(
     run_dir: Path,
     step: int,
     task: nn.Module,
-    optimizers: Mapping[str, Optimizer],
-    extra_state: Mapping[str, Any],
+    state: Mapping[str, Any],
     meta: Mapping[str, Any],
+    *,
+    ema: Mapping[str, Tensor] | None = None,
 ) -> Path:
     """Write `run_dir/checkpoints/step_<step>` atomically and return its path.
 
-    `extra_state` may hold numbers, strings, tensors and containers of them. `meta["kind"]` names the model.
+    `state` may hold numbers, strings, tensors and containers of them. `meta["kind"]` names the model; `meta["score"]`,
+    where the step was validated, is `{"name", "value", "mode"}`. `ema` replaces entries of the state_dict.
 
     Raises:
         CheckpointError: the disk is full or the folder cannot be written; nothing half-written is left behind.
+        TypeError, ValueError: a state of the model is no tensor, or `meta` has no JSON form.
     """
     # Everything is serialised in memory first, so that each file is one plain write: the writers of safetensors and of
     # torch report a full disk as errors of their own that are no OSError.
-    state = io.BytesIO()
-    torch.save({"optimizers": {n: o.state_dict() for n, o in optimizers.items()}, **extra_state}, state)
-    files = {WEIGHTS: safetensors.torch.save(_tensors(task)), STATE: state.getvalue()}
+    pickled = io.BytesIO()
+    torch.save(dict(state), pickled)
+    files = {WEIGHTS: safetensors.torch.save(_tensors(task.state_dict())), STATE: pickled.getvalue()}
+    if ema is not None:
+        files[EMA] = safetensors.torch.save(_tensors(ema))
     head = {"format": FORMAT, **meta, "step": step, "versions": versions()}
     head["sha256"] = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    head = json.loads(json_text(head))
+    head["sha256"][META] = _meta_checksum(head)
 
     final = Path(run_dir) / "checkpoints" / f"step_{step:06d}"
     temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
@@ -71,9 +80,9 @@ def save_checkpoint(
     return final
 
 
-def _tensors(task: nn.Module) -> dict[str, Tensor]:
+def _tensors(named: Mapping[str, Any]) -> dict[str, Tensor]:
     tensors = {}
-    for name, value in task.state_dict().items():
+    for name, value in named.items():
         if not isinstance(value, Tensor):
             raise TypeError(f"State {name!r} is a {type(value).__name__}; make it a buffer, so that it can be saved.")
         # A copy of its own: safetensors refuses tensors that share memory, as tied weights do.
@@ -81,14 +90,24 @@ def _tensors(task: nn.Module) -> dict[str, Tensor]:
     return tensors
 
 
+def _meta_checksum(meta: Mapping[str, Any]) -> str:
+    sums = {name: value for name, value in meta["sha256"].items() if name != META}
+    return hashlib.sha256(json.dumps({**meta, "sha256": sums}, sort_keys=True).encode()).hexdigest()
+
+
 def _put_in_place(temporary: Path, final: Path) -> None:
+    _sync_folder(temporary)
     old = final.with_name(f".{final.name}.{os.getpid()}.old")
     if final.exists():  # a damaged one that the run fell back from and has now reached again
         final.replace(old)
     temporary.replace(final)
     shutil.rmtree(old, ignore_errors=True)
-    if os.name == "posix":  # the rename itself must reach the disk
-        handle = os.open(final.parent, os.O_RDONLY)
+    _sync_folder(final.parent)  # the rename itself must reach the disk
+
+
+def _sync_folder(path: Path) -> None:
+    if os.name == "posix":
+        handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:
@@ -99,34 +118,51 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor], dict
     """Verify and read one checkpoint folder: (meta, weights, state), all on the CPU.
 
     Raises:
-        CheckpointError: a file is missing, truncated or altered, or of a newer format.
+        CheckpointError: a file is missing, truncated or altered, or of another format.
     """
     path = Path(path)
     meta, files = _verified(path)
+    return meta, _read(path, files, WEIGHTS), _read(path, files, STATE)
+
+
+def read_ema(path: Path) -> dict[str, Tensor] | None:
+    """The running mean of the weights in one checkpoint folder, None where none is kept.
+
+    Raises:
+        CheckpointError: as `read_checkpoint`.
+    """
+    path = Path(path)
+    _, files = _verified(path)
+    return _read(path, files, EMA) if EMA in files else None
+
+
+def _read(path: Path, files: Mapping[str, bytes], name: str) -> dict[str, Any]:
     try:
-        weights = safetensors.torch.load(files[WEIGHTS])
-        state = torch.load(io.BytesIO(files[STATE]), map_location="cpu", weights_only=True)
+        if name != STATE:
+            return safetensors.torch.load(files[name])
+        state: dict[str, Any] = torch.load(io.BytesIO(files[name]), map_location="cpu", weights_only=True)
+        return state
     except Exception as error:  # the readers raise many kinds, and all mean the same here
         raise CheckpointError(
             f"The checkpoint {path} cannot be read ({_first_line(error)}); use another one."
         ) from error
-    return meta, weights, state
 
 
 def _verified(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     try:
         meta = json.loads((path / META).read_text(encoding="utf-8"))
-        sums = meta["sha256"]
-        files = {name: (path / name).read_bytes() for name in (WEIGHTS, STATE)}
-        damaged = [name for name, data in files.items() if hashlib.sha256(data).hexdigest() != sums[name]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if meta["format"] != FORMAT:
+            raise CheckpointError(
+                f"The checkpoint {path} has format {meta['format']}, this version of sarcore reads format {FORMAT}; "
+                "install the version that wrote it."
+            )
+        sums = dict(meta["sha256"])
+        damaged = [META] if sums.pop(META) != _meta_checksum(meta) else []
+        files = {name: (path / name).read_bytes() for name in (WEIGHTS, STATE, *([EMA] if EMA in sums else []))}
+        damaged += sorted(name for name, data in files.items() if hashlib.sha256(data).hexdigest() != sums[name])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else f"{META} is damaged"
         raise CheckpointError(f"The checkpoint {path} cannot be read ({reason}); use another one.") from error
-    if meta.get("format") != FORMAT:
-        raise CheckpointError(
-            f"The checkpoint {path} has format {meta.get('format')}, this version of sarcore reads format {FORMAT}; "
-            "install the version that wrote it."
-        )
     if damaged:
         raise CheckpointError(
             f"The checkpoint {path} is damaged: {' and '.join(damaged)} is truncated or altered "
@@ -142,14 +178,37 @@ def checkpoint_dirs(run_dir: Path) -> list[tuple[int, Path]]:
     return sorted((int(match[1]), path) for match, path in found if match)
 
 
+def _by_score(run_dir: Path) -> list[tuple[int, Path]]:
+    """(step, folder) of the validated checkpoints, best first, by the metric that the newest of them names."""
+    scores = [(step, path, score) for step, path in checkpoint_dirs(run_dir) if (score := _score(path))]
+    if not scores:
+        return []
+    name, _, mode = scores[-1][2]
+    sign = -1.0 if mode == "max" else 1.0
+    same = [(sign * score[1], step, path) for step, path, score in scores if (score[0], score[2]) == (name, mode)]
+    return [(step, path) for _, step, path in sorted(same)]  # of equal ones the earlier
+
+
+def _score(path: Path) -> tuple[str, float, str] | None:
+    try:
+        score = json.loads((path / META).read_text(encoding="utf-8"))["score"]
+        return str(score["name"]), float(score["value"]), str(score["mode"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # not validated, or damaged, which shows when it is to be read
+
+
 def last_checkpoint(run_dir: Path) -> tuple[Path | None, list[str]]:
     """The newest whole checkpoint of a run (None where it has none) and one sentence for each damaged newer one.
 
     Raises:
         CheckpointError: there are checkpoints, and all of them are damaged.
     """
+    return _first_whole(run_dir, checkpoint_dirs(run_dir)[::-1])
+
+
+def _first_whole(run_dir: Path, candidates: list[tuple[int, Path]]) -> tuple[Path | None, list[str]]:
     problems: list[str] = []
-    for _, path in reversed(checkpoint_dirs(run_dir)):
+    for _, path in candidates:
         try:
             _verified(path)
         except CheckpointError as error:
@@ -161,33 +220,50 @@ def last_checkpoint(run_dir: Path) -> tuple[Path | None, list[str]]:
     return None, []
 
 
-def find_checkpoint(path: Path) -> tuple[Path, list[str]]:
+def find_checkpoint(path: Path, which: Which = "last") -> tuple[Path, list[str]]:
     """The checkpoint folder meant by `path`, itself one or a run folder, and what was passed over on the way.
+
+    Of a run folder the newest whole checkpoint is meant, or the one with the best score of the validation.
 
     Raises:
         CheckpointError: there is none, or none that is whole.
+        ValueError: `which` is neither last nor best.
     """
     path = Path(path)
+    if which not in ("last", "best"):
+        raise ValueError(f"which is {which!r}; give 'last' or 'best'.")
     if (path / META).is_file() or (path / WEIGHTS).is_file():
         return path, []
-    found, problems = last_checkpoint(path)
+    if which == "best":
+        candidates = _by_score(path)
+        if not candidates and checkpoint_dirs(path):
+            raise CheckpointError(f"No checkpoint of {path} has a score: the run was not validated; use the last one.")
+        found, problems = _first_whole(path, candidates)
+    else:
+        found, problems = last_checkpoint(path)
     if found is None:
         raise CheckpointError(f"There is no checkpoint in {path}; give a run folder or one of its checkpoints/step_*.")
     return found, problems
 
 
-def load_weights(path: Path, *, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """(meta, state_dict) of a checkpoint folder, or of the newest whole checkpoint of a run folder.
+def load_weights(
+    path: Path, *, kind: str, which: Which = "last", ema: bool = True
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """(meta, state_dict) of a checkpoint folder, or of the last or the best whole checkpoint of a run folder.
 
-    `meta["path"]` is the folder that was read, `meta["problems"]` lists the damaged newer ones that were passed over.
+    With `ema` the running mean of the weights where one is kept; `meta["ema"]` says whether it was. `meta["path"]` is
+    the folder that was read, `meta["problems"]` lists the damaged ones that were passed over.
 
     Raises:
         CheckpointError: there is none, it is damaged, or it is of another kind of model.
     """
-    found, problems = find_checkpoint(path)
-    meta, weights, _ = read_checkpoint(found)
+    found, problems = find_checkpoint(path, which)
+    meta, files = _verified(found)
     check_kind(found, meta, kind)
-    return {**meta, "path": str(found), "problems": problems}, weights
+    weights, use_ema = _read(found, files, WEIGHTS), ema and EMA in files
+    if use_ema:
+        weights.update(_read(found, files, EMA))
+    return {**meta, "path": str(found), "problems": problems, "ema": use_ema}, weights
 
 
 def check_kind(path: Path, meta: Mapping[str, Any], kind: str) -> None:
@@ -196,10 +272,14 @@ def check_kind(path: Path, meta: Mapping[str, Any], kind: str) -> None:
         raise CheckpointError(f"{path} is a checkpoint of {meta.get('kind')}, {kind} was expected; give one of {kind}.")
 
 
-def prune(run_dir: Path, step: int, keep_last: int) -> None:
-    """Remove all but the newest `keep_last` checkpoints up to `step`, and what a killed save left behind."""
-    for _, path in [entry for entry in checkpoint_dirs(run_dir) if entry[0] <= step][:-keep_last]:
-        shutil.rmtree(path, ignore_errors=True)
+def prune(run_dir: Path, step: int, keep_last: int, keep_best: int = 0) -> None:
+    """Remove the checkpoints up to `step` but the newest and the best ones, and what a killed save left behind."""
+    earlier = [path for found, path in checkpoint_dirs(run_dir) if found <= step]
+    best = [path for found, path in _by_score(run_dir) if found <= step]
+    for path in sorted(set(earlier) - set(earlier[-keep_last:]) - set(best[:keep_best])):
+        # Renamed first: a kill half-way through must not leave what looks like a damaged checkpoint.
+        with contextlib.suppress(OSError):
+            path.replace(path.with_name(f".{path.name}.{os.getpid()}.old"))
     for left in (Path(run_dir) / "checkpoints").glob(".step_*"):
         shutil.rmtree(left, ignore_errors=True)
 

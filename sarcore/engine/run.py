@@ -16,8 +16,10 @@ import numpy as np
 import torch
 
 
-def write_bytes(path: Path, data: bytes) -> Path:
+def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> Path:
     """Write a file atomically: a reader sees the old content or the new one, never a part.
+
+    `durable` waits until the content has reached the disk, so that this holds after a power cut, too.
 
     Raises:
         OSError: the disk is full or the folder cannot be written; nothing is left behind.
@@ -32,7 +34,8 @@ def write_bytes(path: Path, data: bytes) -> Path:
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -53,7 +56,12 @@ def write_json(path: Path, obj: Any) -> Path:
     >>> write_json(Path(tempfile.mkdtemp()) / "a.json", {"size": np.int64(80)}).read_text()
     '{\\n  "size": 80\\n}\\n'
     """
-    return write_bytes(path, (json.dumps(obj, indent=2, allow_nan=False, default=_to_json) + "\n").encode())
+    return write_bytes(path, json_text(obj).encode())
+
+
+def json_text(obj: Any) -> str:
+    """The text that `write_json` writes."""
+    return json.dumps(obj, indent=2, allow_nan=False, default=_to_json) + "\n"
 
 
 def _to_json(value: Any) -> Any:
