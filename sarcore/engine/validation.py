@@ -1,0 +1,173 @@
+"""Validation during a training: metrics of held-out items, the best score so far, and when to stop waiting for it."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Subset
+from torchmetrics import Metric
+
+from sarcore.engine.interrupt import ignore_stop_signals
+from sarcore.engine.randomness import preserved_rng
+from sarcore.errors import DataError
+
+Mode: TypeAlias = Literal["max", "min"]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a training is judged by: held-out items, metrics, and the one that names the best checkpoint.
+
+    >>> from torchmetrics import MeanMetric
+    >>> step = lambda task, batch, metrics: metrics["mean"].update(task(batch[0]))
+    >>> data = torch.utils.data.TensorDataset(torch.ones(3, 1))
+    >>> run_validation(nn.Identity(), Validation(data, {"mean": MeanMetric()}, step, "mean", "max"), device="cpu")
+    ({'mean': 1.0}, {})
+
+    Raises:
+        ValueError: the mode is neither max nor min, or the batch size is below 1.
+    """
+
+    dataset: Dataset[Any]
+    metrics: Mapping[str, Metric]
+    step: Callable[[nn.Module, Any, Mapping[str, Metric]], None]
+    """`step(task, batch, metrics)` updates the metrics with a batch; the task is in eval mode, without gradients."""
+    monitor: str
+    """Name of the metric that decides, or `metric/key` of one that returns a dict."""
+    mode: Mode
+    """Whether the largest or the smallest value is the best."""
+    batch_size: int = 32
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("max", "min"):
+            raise ValueError(f"mode is {self.mode!r}; give 'max' or 'min'.")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size is {self.batch_size}; give at least 1.")
+
+
+def run_validation(
+    task: nn.Module,
+    validation: Validation,
+    *,
+    device: torch.device | str,
+    num_workers: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+) -> tuple[dict[str, float], dict[str, list[Any]]]:
+    """Compute the metrics over the whole set: (numbers by name, values with several elements by name).
+
+    Process `rank` of `world_size` takes every `world_size`-th item, so that each is counted once, and the states of
+    the metrics are put together when they are computed. Neither the modes of the modules nor the random generators are
+    changed. Half-precision arithmetic is the caller's `autocast`.
+
+    Raises:
+        DataError: there are fewer items than processes.
+        ValueError: no metric gives the number that `monitor` names.
+        TypeError: a metric returns something else than tensors or a dict of tensors.
+    """
+    length = len(validation.dataset)  # type: ignore[arg-type]  # map-style data sets
+    if length < world_size:
+        raise DataError(
+            f"{length} images are held out for validation, fewer than the {world_size} processes; hold out more."
+        )
+    loader = DataLoader(
+        Subset(validation.dataset, range(rank, length, world_size)),
+        batch_size=validation.batch_size,
+        num_workers=num_workers,
+        worker_init_fn=ignore_stop_signals,
+        generator=torch.Generator(),  # else it would draw from the global generator
+    )
+    metrics = {name: metric.to(device) for name, metric in validation.metrics.items()}
+    for metric in metrics.values():
+        metric.reset()
+    with preserved_rng(), torch.no_grad(), _evaluating(task):
+        for batch in loader:
+            validation.step(task, _to(batch, device), metrics)
+        values = {name: metric.compute() for name, metric in metrics.items()}
+    for metric in metrics.values():
+        metric.reset()
+    scalars, arrays = _split(values)
+    if validation.monitor not in scalars:
+        raise ValueError(
+            f"The validation has no number {validation.monitor!r} to monitor; it gives {', '.join(scalars) or 'none'}."
+        )
+    return scalars, arrays
+
+
+@contextlib.contextmanager
+def _evaluating(task: nn.Module) -> Iterator[None]:
+    modes = [(module, module.training) for module in task.modules()]
+    task.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:  # one by one: a part of a model may be kept in eval mode
+            module.training = training
+
+
+def _to(batch: Any, device: torch.device | str) -> Any:
+    if isinstance(batch, Tensor):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, Mapping):
+        return {name: _to(value, device) for name, value in batch.items()}
+    if isinstance(batch, (list, tuple)):
+        return tuple(_to(value, device) for value in batch)
+    return batch
+
+
+def _split(values: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, list[Any]]]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat.update({f"{name}/{key}": v for key, v in value.items()} if isinstance(value, Mapping) else {name: value})
+    for name, value in flat.items():
+        if not isinstance(value, (Tensor, int, float)):
+            raise TypeError(f"The metric {name} returns a {type(value).__name__}; give a tensor or a dict of tensors.")
+    arrays = {name: value for name, value in flat.items() if isinstance(value, Tensor) and value.numel() != 1}
+    scalars = {name: float(value) for name, value in flat.items() if name not in arrays}
+    return scalars, {name: value.tolist() for name, value in arrays.items()}
+
+
+class BestSoFar:
+    """The best score of the validations and how many have passed since; NaN is never the best.
+
+    >>> best = BestSoFar("max")
+    >>> [best.update(step, score) for step, score in ((10, 0.5), (20, 0.4), (30, 0.6))]
+    [True, False, True]
+    >>> best.step, best.since
+    (30, 0)
+    """
+
+    def __init__(self, mode: Mode) -> None:
+        self.mode = mode
+        self.score: float | None = None
+        self.step: int | None = None
+        self.since = 0
+        """Validations since the best one."""
+
+    def update(self, step: int, value: float) -> bool:
+        """Take the score of a step; whether it is better than all before it."""
+        sign = 1.0 if self.mode == "max" else -1.0
+        better = not math.isnan(value) and (self.score is None or sign * value > sign * self.score)
+        if better:
+            self.score, self.step = float(value), step
+        self.since = 0 if better else self.since + 1
+        return better
+
+    def exhausted(self, patience: int) -> bool:
+        """Whether `patience` validations have brought nothing better; 0 waits forever."""
+        return 0 < patience <= self.since
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"mode": self.mode, "score": self.score, "step": self.step, "since": self.since}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from what a checkpoint kept; scores of the other direction are forgotten."""
+        if state["mode"] == self.mode:
+            self.score, self.step, self.since = state["score"], state["step"], int(state["since"])
