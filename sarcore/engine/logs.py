@@ -1,4 +1,4 @@
-"""What a run writes while it trains, all inside its folder: metrics.jsonl, TensorBoard events, sample grids."""
+"""What a run writes while it trains, all inside its folder: rows of numbers, validations, sample grids, trackers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -16,15 +17,20 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
+from torch.utils.data import Dataset
 
 from sarcore.engine.run import write_bytes
+from sarcore.engine.trackers import open_trackers
+from sarcore.metrics import histogram_density, pairwise_diversity, radial_spectrum
 
-METRICS = "metrics.jsonl"
+METRICS, VALIDATION, STATISTICS = "metrics.jsonl", "validation.jsonl", "samples/statistics.jsonl"
+_SAMPLE = re.compile(r"step_(\d+)\.png")
 
 
 class RunLogs:
     """The logs of one run folder; what a killed run logged after the step it resumes from is removed first.
+
+    `note_at_start` is a sentence for the user, e.g. that a tracker that was asked for is missing, or None.
 
     Raises:
         OSError: the folder cannot be written.
@@ -32,33 +38,64 @@ class RunLogs:
 
     def __init__(self, run_dir: Path, resumed_step: int = 0) -> None:
         self._dir = Path(run_dir)
-        self._dir.mkdir(parents=True, exist_ok=True)
-        _drop_after(self._dir / METRICS, resumed_step)
+        (self._dir / "samples").mkdir(parents=True, exist_ok=True)
+        for name in (METRICS, VALIDATION, STATISTICS):
+            _drop_after(self._dir / name, resumed_step)
+        for path in (self._dir / "samples").iterdir():
+            match = _SAMPLE.fullmatch(path.name)
+            if match and int(match[1]) > resumed_step:
+                path.unlink()
         # Line-buffered: a kill loses no finished row.
         self._rows = (self._dir / METRICS).open("a", encoding="utf-8", buffering=1)
-        self._board = SummaryWriter(
-            str(self._dir / "tensorboard"), purge_step=resumed_step + 1 if resumed_step else None
-        )
+        self._trackers, self.note_at_start = open_trackers(self._dir, resumed_step)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Append one row `{"step": step, ...}`; NaN and infinity become null."""
         row = {name: value if math.isfinite(value) else None for name, value in values.items()}
         self._rows.write(json.dumps({"step": step, **row}) + "\n")
-        for name, value in values.items():
-            self._board.add_scalar(name, value, step)
+        for tracker in self._trackers:
+            tracker.scalars(step, values)
 
     def note(self, step: int, text: str) -> None:
         """Append a row `{"step": step, "note": text}` for what is no number, e.g. a damaged checkpoint."""
         self._rows.write(json.dumps({"step": step, "note": text}) + "\n")
 
-    def samples(self, step: int, images: Tensor) -> Path:
-        """Write `samples/step_<step>.png`, 8 bit, and the same grid to TensorBoard."""
+    def validation(self, step: int, scalars: Mapping[str, float], arrays: Mapping[str, Any]) -> None:
+        """Log the numbers as `val/<name>`, and the values with several elements as one row of validation.jsonl."""
+        self.scalars(step, {f"val/{name}": value for name, value in scalars.items()})
+        if arrays:
+            self._append(VALIDATION, {"step": step, **{name: _without_nan(value) for name, value in arrays.items()}})
+
+    def samples(self, step: int, images: Tensor) -> dict[str, Any]:
+        """Write `samples/step_<step>.png` and the statistics of the images (N, C, H, W) in [0, 1]; return these."""
+        grid = self._picture(f"step_{step:06d}.png", images)
+        for tracker in self._trackers:
+            tracker.picture(step, "samples", grid)
+        return self._statistics(step, images)
+
+    def real(self, images: Tensor) -> dict[str, Any]:
+        """Write `samples/real.png`, with the layout and stretch of the samples, and the statistics, once per run."""
+        first = next((row for row in _rows_of(self._dir / STATISTICS) if row["step"] is None), None)
+        if first is not None and (self._dir / "samples" / "real.png").is_file():
+            return {name: value for name, value in first.items() if name != "step"}
+        self._picture("real.png", images)
+        return self._statistics(None, images)
+
+    def _picture(self, name: str, images: Tensor) -> npt.NDArray[np.uint8]:
         grid = image_grid(images)
         buffer = io.BytesIO()
         Image.fromarray(grid).save(buffer, format="PNG")
-        layout = "HW" if grid.ndim == 2 else "HWC"
-        self._board.add_image("samples", grid, step, dataformats=layout)
-        return write_bytes(self._dir / "samples" / f"step_{step:06d}.png", buffer.getvalue())
+        write_bytes(self._dir / "samples" / name, buffer.getvalue())
+        return grid
+
+    def _statistics(self, step: int | None, images: Tensor) -> dict[str, Any]:
+        found = image_statistics(images)
+        self._append(STATISTICS, {"step": step, **found})
+        return found
+
+    def _append(self, name: str, row: Mapping[str, Any]) -> None:
+        with (self._dir / name).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row, allow_nan=False) + "\n")
 
     def __enter__(self) -> RunLogs:
         return self
@@ -69,29 +106,69 @@ class RunLogs:
         # On a full disk closing fails as well, and must not hide the error that says so.
         with contextlib.suppress(OSError) if kind else contextlib.nullcontext():
             self._rows.close()
-            self._board.close()
+            for tracker in self._trackers:
+                tracker.close()
+
+
+def image_statistics(images: Tensor) -> dict[str, Any]:
+    """What `samples/statistics.jsonl` keeps of images (N, C, H, W) in [0, 1]; NaN becomes None.
+
+    `histogram`: 64 densities on [0, 1]; `spectrum`: log10 of the radial power, 32 bins from 0 to Nyquist; `diversity`:
+    mean root mean square difference of two images.
+
+    >>> sorted(image_statistics(torch.rand(4, 1, 8, 8)))
+    ['diversity', 'histogram', 'spectrum']
+    """
+    images = images.detach().float().cpu()
+    return {
+        "histogram": _without_nan(histogram_density(images).tolist()),
+        "spectrum": _without_nan(radial_spectrum(images).tolist()),
+        "diversity": _without_nan(pairwise_diversity(images)),
+    }
+
+
+def real_images(dataset: Dataset[Any], count: int, seed: int = 0) -> Tensor:
+    """Images (n, C, H, W) of a data set whose items start with an image, drawn without repetition: at most `count`.
+
+    >>> real_images(torch.utils.data.TensorDataset(torch.rand(3, 1, 4, 4)), 16).shape
+    torch.Size([3, 1, 4, 4])
+    """
+    order = np.random.default_rng((seed, 2)).permutation(len(dataset))  # type: ignore[arg-type]  # map-style
+    return torch.stack([torch.as_tensor(dataset[int(index)][0]) for index in order[:count]])
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(element) for element in value]
+    return value if not isinstance(value, float) or math.isfinite(value) else None
 
 
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
-    """The rows of numbers in a run's metrics.jsonl, by step; empty where there are none. A value may be None (NaN)."""
-    path = Path(run_dir) / METRICS
-    rows = _rows(path.read_text(encoding="utf-8")) if path.is_file() else []
-    return [row for row in rows if "note" not in row]
+    """The rows of numbers in a run's metrics.jsonl, by step; empty where there are none. A value may be None (NaN).
+
+    What was logged at one step in several rows, as training and validation are, is put together.
+    """
+    rows: dict[int, dict[str, Any]] = {}
+    for row in _rows_of(Path(run_dir) / METRICS):
+        if "note" not in row:
+            rows.setdefault(row["step"], {}).update(row)
+    return list(rows.values())
 
 
-def _rows(text: str) -> list[dict[str, Any]]:
+def _rows_of(path: Path) -> list[dict[str, Any]]:
     rows = []
-    for line in text.splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
         with contextlib.suppress(ValueError):  # the last line of a killed run may be cut
             row = json.loads(line)
-            if isinstance(row, dict) and isinstance(row.get("step"), int):
+            if isinstance(row, dict) and isinstance(row.get("step", ""), (int, type(None))):
                 rows.append(row)
     return rows
 
 
 def _drop_after(path: Path, step: int) -> None:
+    """Remove the rows of later steps; those without one, of the real images, stay."""
     if path.is_file():
-        kept = [row for row in _rows(path.read_text(encoding="utf-8")) if row["step"] <= step]
+        kept = [row for row in _rows_of(path) if row["step"] is None or row["step"] <= step]
         write_bytes(path, "".join(json.dumps(row) + "\n" for row in kept).encode())
 
 
