@@ -6,13 +6,16 @@ from sarcore.engine.checkpoint import (
     last_checkpoint,
     load_weights,
     read_checkpoint,
+    read_ema,
     save_checkpoint,
 )
 from sarcore.engine.config import FitConfig, FitResult
+from sarcore.engine.lock import RunLock
 from sarcore.engine.logs import image_grid, read_metrics
 from sarcore.engine.loop import fit
 from sarcore.engine.run import hardware, versions, write_bytes, write_json, write_run_info
 from sarcore.engine.task import Diverged, Interrupted, Samples, Task
+from sarcore.engine.validation import Validation, run_validation
 
 __all__ = [
     "BatchOrder",
@@ -20,8 +23,10 @@ __all__ = [
     "FitConfig",
     "FitResult",
     "Interrupted",
+    "RunLock",
     "Samples",
     "Task",
+    "Validation",
     "find_checkpoint",
     "fit",
     "hardware",
@@ -29,7 +34,9 @@ __all__ = [
     "last_checkpoint",
     "load_weights",
     "read_checkpoint",
+    "read_ema",
     "read_metrics",
+    "run_validation",
     "save_checkpoint",
     "versions",
     "write_bytes",
