@@ -1,10 +1,12 @@
 """Images, scenes of any size, patch folders, splits by scene, tiling, and the simulator of synthetic scenes."""
 
+from sarcore.data.fingerprint import data_fingerprint
 from sarcore.data.folder import PatchFolder
 from sarcore.data.images import IMAGE_SUFFIXES, read_image, write_image
 from sarcore.data.leakage import check_leakage
 from sarcore.data.limits import percentile_limits, scene_limits, scene_radiometry, scene_unit
 from sarcore.data.near_duplicates import near_duplicates
+from sarcore.data.patch_cache import patch_cache
 from sarcore.data.patch_set import write_patch_set
 from sarcore.data.scene import Scene
 from sarcore.data.scene_dataset import SceneWindows
@@ -32,8 +34,10 @@ __all__ = [
     "UnitGuess",
     "check_leakage",
     "check_unit",
+    "data_fingerprint",
     "detect_unit",
     "near_duplicates",
+    "patch_cache",
     "percentile_limits",
     "read_image",
     "scene_limits",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ class PatchFolder(Dataset[tuple[torch.Tensor, int]]):
     a scene of its own. ``positions``, (N, 2), are the rows and columns of the patches in their scenes in pixels, and
     ``places`` says where the scenes lie; None and empty unless `write_patch_set` wrote the folder. ``paths[i]`` of a
     patch in a shard is ``<shard>.npy#<number>``. ``synthetic`` is True for a folder that the simulator wrote.
+    ``decoded[i]`` is where `patch_cache` keeps the pixels of ``paths[i]``, None without a cache.
 
     Pixels without data, where the radiometry declares their value, are filled with the low limit: 0 in an item.
 
@@ -54,6 +56,7 @@ class PatchFolder(Dataset[tuple[torch.Tensor, int]]):
     synthetic: bool = False
     positions: torch.Tensor | None = None
     places: dict[str, ScenePlace] = field(default_factory=dict)
+    decoded: list[Path] | None = None
 
     @classmethod
     def open(
@@ -106,8 +109,8 @@ class PatchFolder(Dataset[tuple[torch.Tensor, int]]):
 
     def __getitems__(self, indices: list[int]) -> list[tuple[torch.Tensor, int]]:
         """The items of a batch, as a DataLoader asks for them: encoded together."""
-        images = encode(torch.from_numpy(np.stack([self._native(index) for index in indices])), self.radiometry)
-        return list(zip(images, self.labels[indices].tolist(), strict=True))
+        images, labels = self.native(indices)
+        return list(zip(encode(images, self.radiometry), labels.tolist(), strict=True))
 
     def subset(self, indices: Sequence[int]) -> PatchFolder:
         """The patches at ``indices``, in that order; ``classes`` and label numbers stay as they are."""
@@ -118,6 +121,7 @@ class PatchFolder(Dataset[tuple[torch.Tensor, int]]):
             labels=self.labels[torch.tensor(chosen, dtype=torch.int64)],
             scenes=[self.scenes[i] for i in chosen],
             positions=None if self.positions is None else self.positions[torch.tensor(chosen, dtype=torch.int64)],
+            decoded=None if self.decoded is None else [self.decoded[i] for i in chosen],
         )
 
     def of_class(self, name: str) -> PatchFolder:
@@ -131,30 +135,51 @@ class PatchFolder(Dataset[tuple[torch.Tensor, int]]):
         counts = torch.bincount(self.labels, minlength=len(self.classes))
         return {name: int(count) for name, count in zip(self.classes, counts, strict=True)}
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the images of `arrays`."""
+        return len(self) * math.prod(self.shape) * _memory_dtype(self.dtype).itemsize
+
+    def native(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Some patches (n, C, H, W) in NATIVE units and their labels (n,); as `arrays`, of these alone.
+
+        >>> import tempfile
+        >>> from sarcore.data import write_simulated
+        >>> folder = PatchFolder.open(write_simulated(f"{tempfile.mkdtemp()}/set", scenes_per_class=2, size=32))
+        >>> folder.native([3, 0])[0].dtype
+        torch.uint8
+        """
+        out = np.empty((len(indices), *self.shape), dtype=_memory_dtype(self.dtype))
+        for place, index in enumerate(indices):
+            out[place] = self._native(index)
+        return torch.from_numpy(out), self.labels[torch.as_tensor(indices, dtype=torch.int64)]
+
     def arrays(self) -> tuple[torch.Tensor, torch.Tensor]:
         """All patches in memory: (N, C, H, W) uint8, uint16, complex64 or float32 in NATIVE units, and the labels (N,).
 
         ``encode(patches, folder.radiometry)`` gives what the items give; one byte a pixel keeps small sets in memory.
         """
-        out = np.empty((len(self), *self.shape), dtype=_memory_dtype(self.dtype))
-        for i in range(len(self)):
-            out[i] = self._native(i)
-        return torch.from_numpy(out), self.labels.clone()
+        return self.native(range(len(self)))
 
-    def _native(self, index: int) -> npt.NDArray[Any]:
+    def stored(self, index: int) -> npt.NDArray[Any]:
+        """The pixels (C, H, W) of a patch as they lie in its file; DataError where they are not what was opened."""
         path = self.paths[index]
-        image = read_patch(path)
+        image = read_patch(path if self.decoded is None else self.decoded[index])
         if image.shape != self.shape or image.dtype != self.dtype:
             raise DataError(
                 f"the image {path} was {_describe(ImageHeader(self.shape, self.dtype))} when the folder was opened "
                 f"and is {_describe(ImageHeader(image.shape, image.dtype))} now; open the folder again"
             )
+        return image
+
+    def _native(self, index: int) -> npt.NDArray[Any]:
+        image = self.stored(index)
         if self.radiometry.nodata is not None:
             missing = ~valid_pixels(image, self.radiometry.nodata) & ~np.isinf(image)
             if missing.any():
                 image[missing] = _lowest(self.radiometry, image.dtype)
         if image.dtype.kind in "fc" and not np.isfinite(image).all():
-            raise DataError(f"the image {path} holds NaN or infinite values; fill or remove it")
+            raise DataError(f"the image {self.paths[index]} holds NaN or infinite values; fill or remove it")
         return image.astype(_memory_dtype(self.dtype), copy=False)
 
 

@@ -1,6 +1,5 @@
 """One training loop for models with several optimizers: exact resume, atomic checkpoints, logs that survive a crash."""
 
-from sarcore.engine.batches import BatchOrder
 from sarcore.engine.checkpoint import (
     find_checkpoint,
     last_checkpoint,
@@ -13,6 +12,7 @@ from sarcore.engine.config import FitConfig, FitResult
 from sarcore.engine.lock import RunLock
 from sarcore.engine.logs import image_grid, read_metrics
 from sarcore.engine.loop import fit
+from sarcore.engine.order import BatchOrder
 from sarcore.engine.run import hardware, versions, write_bytes, write_json, write_run_info
 from sarcore.engine.task import Diverged, Interrupted, Samples, Task
 from sarcore.engine.validation import Validation, run_validation

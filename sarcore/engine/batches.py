@@ -1,131 +1,176 @@
-"""Which items make up the batch of a step, and how they get to the device."""
+"""How the items of a batch get to the device."""
 
 from __future__ import annotations
 
-import math
+import ctypes
+import itertools
+import multiprocessing
+import os
+import pickle
+import random
 import signal
+import sys
+import traceback
+import warnings
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate
+from torch.utils.data import DataLoader, Dataset
 
+from sarcore.engine.order import BatchOrder
+from sarcore.engine.sources import Share, Source, source_of
 from sarcore.errors import DataError
-from sarcore.ops import encode
 
-MEMORY_LIMIT = 2 << 30  # bytes of float32 images above which a set is read item by item instead of held in memory
-
-
-class BatchOrder:
-    """Endless shuffled order: position p is item p mod N of the seeded permutation of epoch p // N.
-
-    The batch of a step is a pure function of (length, batch_size, seed, step), so a resumed run needs no sampler
-    state, only the step. A batch may span two epochs: no item is dropped and every batch is full.
-
-    Raises:
-        DataError: the data set has fewer items than one batch.
-
-    >>> order = BatchOrder(length=5, batch_size=2, seed=0)
-    >>> sorted(i for step in range(5) for i in order[step].tolist())
-    [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
-    """
-
-    def __init__(self, length: int, batch_size: int, seed: int) -> None:
-        if length < batch_size:
-            raise DataError(
-                f"The data set has {length} images, fewer than one batch of {batch_size}; "
-                f"give more images or a batch size of at most {max(length, 1)}."
-            )
-        self.length = length
-        self.batch_size = batch_size
-        self.seed = seed
-        self._epochs: dict[int, Tensor] = {}
-
-    def __getitem__(self, step: int) -> Tensor:
-        """Indices (batch_size,) of the batch that leads from `step` to `step + 1`."""
-        start = step * self.batch_size
-        stop = start + self.batch_size
-        parts = []
-        for epoch in range(start // self.length, (stop - 1) // self.length + 1):
-            first = epoch * self.length
-            parts.append(self._permutation(epoch)[max(start - first, 0) : stop - first])
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-    def _permutation(self, epoch: int) -> Tensor:
-        if epoch not in self._epochs:
-            self._epochs = {e: p for e, p in self._epochs.items() if e == epoch - 1}
-            permutation = np.random.default_rng((self.seed, epoch)).permutation(self.length)
-            self._epochs[epoch] = torch.from_numpy(permutation)
-        return self._epochs[epoch]
-
-    def state(self, step: int) -> dict[str, int]:
-        """What a checkpoint keeps, to refuse a resume with other data; `position` counts the items drawn so far."""
-        return {
-            "length": self.length,
-            "batch_size": self.batch_size,
-            "seed": self.seed,
-            "position": step * self.batch_size,
-        }
-
-
-class _IndexBatches:
-    """The batch sampler of a DataLoader: lists of indices from a step on, without end."""
-
-    def __init__(self, order: BatchOrder, start: int) -> None:
-        self._order = order
-        self._start = start
-
-    def __iter__(self) -> Iterator[list[int]]:
-        step = self._start
-        while True:
-            yield self._order[step].tolist()
-            step += 1
+_PREFETCH = 2  # batches that each worker has ready
+_PR_SET_PDEATHSIG = 1  # of Linux' prctl
 
 
 def batches(
     dataset: Dataset[Any],
     order: BatchOrder,
     start: int,
+    *,
     num_workers: int,
     to_device: Callable[[Any], Any],
+    rank: int = 0,
+    world_size: int = 1,
 ) -> Generator[Any, None, None]:
-    """Collated batches on the device, without end, from step `start` on.
+    """Collated batches on the device, without end, from step `start` on: of each the share of process `rank`.
 
-    No workers: a set that fits in memory (a TensorDataset, or one with `arrays()` and `radiometry`) is indexed there,
-    its native values moved first and encoded on the device; other sets are read item by item. Workers: a DataLoader.
+    A set in memory (a TensorDataset, or `NativePatches` of at most 2 GiB) is indexed there; the others are read by
+    `num_workers` processes. Without any, native patches are read by a thread, one batch ahead, and items of other sets
+    in the caller's thread, because these may draw from the global generators, which the training uses, too. Before
+    each item those of the CPU are seeded by (seed, position of the item in the run), and put back after the batch.
+
+    Raises:
+        ValueError: the processes do not divide the batch.
+        DataError: what reading the data raises; or a process that reads was killed.
+
+    >>> images = torch.utils.data.TensorDataset(torch.arange(8.0))
+    >>> source = batches(images, BatchOrder(8, 4, seed=0), 0, num_workers=0, to_device=lambda batch: batch)
+    >>> [len(next(source)[0]) for _ in range(3)]
+    [4, 4, 4]
     """
-    if num_workers > 0:
+    if order.batch_size % world_size:
+        raise ValueError(f"batch_size {order.batch_size} is no multiple of the {world_size} processes that share it.")
+    share = Share(order, rank, world_size)
+    # Copies from pinned memory do not wait for the GPU.
+    pinned = bool(to_device(torch.empty(0)).is_cuda)
+    source = source_of(dataset, share)
+    if source.in_memory or num_workers == 0:
+        return _read_here(source, start, to_device, pinned)
+    return _read_by_workers(source, start, to_device, pinned, num_workers)
+
+
+def _read_here(source: Source, start: int, to_device: Callable[[Any], Any], pinned: bool) -> Generator[Any, None, None]:
+    def finished(batch: Any, step: int) -> Any:
+        return source.finish(to_device(_pin(batch) if pinned else batch), step)
+
+    if not source.threaded:
+        for step in itertools.count(start):
+            if source.in_memory:
+                batch = source[step]
+            else:
+                state = torch.get_rng_state(), np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002
+                try:
+                    batch = source[step]
+                finally:
+                    torch.set_rng_state(state[0])
+                    np.random.set_state(state[1])  # noqa: NPY002
+                    random.setstate(state[2])
+            yield finished(batch, step)
+    with ThreadPoolExecutor(1, "sarcore-input") as thread:  # closing the generator waits for its end
+        ahead = thread.submit(source.__getitem__, start)
+        for step in itertools.count(start):
+            batch = ahead.result()
+            ahead = thread.submit(source.__getitem__, step + 1)
+            yield finished(batch, step)
+
+
+def _pin(batch: Any) -> Any:
+    return apply_to_collection(batch, Tensor, Tensor.pin_memory)
+
+
+def _read_by_workers(
+    source: Source, start: int, to_device: Callable[[Any], Any], pinned: bool, num_workers: int
+) -> Generator[Any, None, None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="This DataLoader will create")  # more workers than cores: may help
         loader = DataLoader(
-            dataset,
-            batch_sampler=_IndexBatches(order, start),
+            _Reported(source),
+            batch_size=None,  # the items of the loader are whole batches
+            sampler=itertools.count(start),
             num_workers=num_workers,
-            pin_memory=torch.cuda.is_available(),
-            worker_init_fn=_leave_interrupts_to_the_main_process,
-            generator=torch.Generator().manual_seed(order.seed),  # else it would draw from the global generator
+            prefetch_factor=_PREFETCH,
+            pin_memory=pinned,
+            collate_fn=_as_is,
+            worker_init_fn=_start_worker,
+            generator=torch.Generator().manual_seed(source.share.order.seed),  # else drawn from the global one
         )
-        yield from map(to_device, loader)
-        return
-    fetch = _fetcher(dataset, order.length, to_device)
-    step = start
-    while True:
-        yield fetch(order[step])
-        step += 1
+    found: Iterator[Any] = iter(loader)
+    for step in itertools.count(start):
+        try:
+            batch = next(found)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise DataError(
+                f"A process that reads the data ended unexpectedly ({error}); memory may be short: read with fewer "
+                "(num_workers), or with 0 to see an error of the data set."
+            ) from error
+        if isinstance(batch, _Failure):
+            raise batch.error from _InWorker(batch.trace)
+        yield source.finish(to_device(batch), step)
 
 
-def _fetcher(dataset: Dataset[Any], length: int, to_device: Callable[[Any], Any]) -> Callable[[Tensor], Any]:
-    if isinstance(dataset, TensorDataset):
-        tensors = dataset.tensors
-        return lambda indices: to_device(tuple(t[indices] for t in tensors))
-    if hasattr(dataset, "arrays") and hasattr(dataset, "radiometry"):
-        shape = dataset[0][0].shape
-        if 4 * length * math.prod(shape) <= MEMORY_LIMIT:
-            images, labels = dataset.arrays()
-            limits = dataset.radiometry
-            return lambda indices: (encode(to_device(images[indices]), limits), to_device(labels[indices]))
-    return lambda indices: to_device(default_collate([dataset[i] for i in indices.tolist()]))
+def _as_is(batch: Any) -> Any:
+    return batch
 
 
-def _leave_interrupts_to_the_main_process(_worker: int) -> None:
+class _Reported(Dataset[Any]):
+    """Exceptions as values: a DataLoader would turn those of its workers into others, with a traceback as message."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def __getitem__(self, step: int) -> Any:
+        try:
+            return self._source[step]
+        except Exception as error:  # noqa: BLE001  # whatever it is, the loop is to see it
+            trace = traceback.format_exc()
+            try:
+                pickle.loads(pickle.dumps(error))  # in this process's own words: nothing from outside is unpickled
+            except Exception:  # noqa: BLE001  # an exception with arguments of its own; the loader's way, then
+                raise error from None
+            return _Failure(error, trace)
+
+
+@dataclass(frozen=True)
+class _Failure:
+    error: Exception
+    trace: str
+
+
+class _InWorker(Exception):  # noqa: N818  # only the cause of an error: where it was raised
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+def _start_worker(_number: int) -> None:
+    # The main process is asked to stop, and saves its state; the batches must keep coming meanwhile.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    main = multiprocessing.parent_process()
+    if main is None or main.pid != os.getppid():  # started by a server: nothing of the main process is held open
+        return
+    if sys.platform == "linux":
+        # A killed main process takes its readers along at once: forks hold its open files, the run's lock among them.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if not main.is_alive():
+        os._exit(1)

@@ -16,11 +16,12 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from sarcore.engine.batches import BatchOrder, batches
+from sarcore.engine.batches import batches
 from sarcore.engine.checkpoint import check_kind, last_checkpoint, prune, read_checkpoint, save_checkpoint
 from sarcore.engine.config import FitConfig, FitResult
 from sarcore.engine.interrupt import StopRequest, stop_on_interrupt
 from sarcore.engine.logs import RunLogs, read_metrics
+from sarcore.engine.order import BatchOrder
 from sarcore.engine.randomness import preserved_rng, rng_state, seed_all, set_rng_state
 from sarcore.engine.task import Diverged, Interrupted, Samples, Task
 from sarcore.errors import CheckpointError, SarcoreError
@@ -129,7 +130,8 @@ class _Training:
             logs.note(self.step, note)
         first = self.step
         begin, _ = self._mark = (time.perf_counter(), first)
-        source = batches(dataset, self.order, first, self.config.num_workers, self.fabric.to_device)
+        workers = self.config.num_workers
+        source = batches(dataset, self.order, first, num_workers=workers, to_device=self.fabric.to_device)
         current: dict[str, float] = {}
         try:
             with contextlib.closing(source):

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sarcore.data import PatchFolder, Split, check_leakage, split_by_scene
+from sarcore.data import PatchFolder, Split, check_leakage, data_fingerprint, split_by_scene
 from sarcore.data.split import PARTS
 from sarcore.engine import FitConfig, fit, load_weights, write_json
 from sarcore.errors import CheckpointError, DataError
 from sarcore.experiments.patches import PatchTensor, Precision
 from sarcore.experiments.progress import Progress
-from sarcore.experiments.runs import RESULTS_FILE, data_fingerprint, open_run, read_json
+from sarcore.experiments.runs import RESULTS_FILE, open_run, read_json
 from sarcore.metrics.classification import (
     balanced_accuracy,
     confusion_matrix,

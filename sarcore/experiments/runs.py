@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sarcore.data import PatchFolder
-from sarcore.data.shards import stored_file
+from sarcore.data import PatchFolder, data_fingerprint
 from sarcore.engine import write_run_info
 from sarcore.errors import SarcoreError
 
@@ -47,15 +45,6 @@ def open_run(
     run_dir.mkdir(parents=True, exist_ok=True)
     write_run_info(run_dir, recorded, list(seeds))
     return existing
-
-
-def data_fingerprint(folder: PatchFolder) -> str:
-    """Digest of the file names, file sizes, classes and scenes of a patch folder: it tells when the data changed."""
-    digest = hashlib.sha256(repr((folder.shape, folder.radiometry.to_dict())).encode())
-    for path, label, scene in zip(folder.paths, folder.labels.tolist(), folder.scenes, strict=True):
-        name = path.relative_to(folder.root).as_posix()
-        digest.update(f"{name}\0{stored_file(path).stat().st_size}\0{folder.classes[label]}\0{scene}\n".encode())
-    return digest.hexdigest()[:16]
 
 
 def read_json(path: Path) -> dict[str, Any]:
