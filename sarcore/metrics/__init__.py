@@ -1,5 +1,10 @@
 """Metrics: classification scores and intervals over seeds, measures of radar images and of sets of them."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from sarcore.metrics.classification import (
     Interval,
     balanced_accuracy,
@@ -11,23 +16,113 @@ from sarcore.metrics.classification import (
     t_quantile,
 )
 from sarcore.metrics.diversity import pairwise_diversity
+from sarcore.metrics.edges import edge_correlation, edge_preservation_index
 from sarcore.metrics.histogram import histogram_density, histogram_emd
-from sarcore.metrics.radar import edge_correlation, estimate_looks
-from sarcore.metrics.spectrum import radial_spectrum
+from sarcore.metrics.image import ergas, mean_absolute_error, ms_ssim, psnr, spectral_angle, ssim
+from sarcore.metrics.radar import estimate_looks, log_cumulants, radiometric_bias, ratio_statistics
+from sarcore.metrics.spectrum import autocorrelation, radial_spectrum
+
+if TYPE_CHECKING:
+    from sarcore.metrics.classification_metrics import (
+        BalancedAccuracy,
+        CalibrationError,
+        ConfusionMatrix,
+        MacroF1,
+        OverallAccuracy,
+        PerClassRecall,
+    )
+    from sarcore.metrics.image_metrics import ERGAS, MAE, MSSSIM, PSNR, SAM, SSIM
+    from sarcore.metrics.radar_metrics import EdgeCorrelation, EdgePreservation, RadiometricBias, RatioImage
+    from sarcore.metrics.set_metrics import (
+        AutocorrelationDistance,
+        DiversityRatio,
+        ENLError,
+        HistogramEMD,
+        LogCumulantError,
+        SpectralDistance,
+    )
+
+# torchmetrics takes a second to import and belongs to sarcore[train]; looks and filters do without.
+_METRICS = {
+    "classification_metrics": (
+        "BalancedAccuracy",
+        "CalibrationError",
+        "ConfusionMatrix",
+        "MacroF1",
+        "OverallAccuracy",
+        "PerClassRecall",
+    ),
+    "image_metrics": ("ERGAS", "MAE", "MSSSIM", "PSNR", "SAM", "SSIM"),
+    "radar_metrics": ("EdgeCorrelation", "EdgePreservation", "RadiometricBias", "RatioImage"),
+    "set_metrics": (
+        "AutocorrelationDistance",
+        "DiversityRatio",
+        "ENLError",
+        "HistogramEMD",
+        "LogCumulantError",
+        "SpectralDistance",
+    ),
+}
+_MODULE_OF = {name: module for module, names in _METRICS.items() for name in names}
 
 __all__ = [
+    "ERGAS",
+    "MAE",
+    "MSSSIM",
+    "PSNR",
+    "SAM",
+    "SSIM",
+    "AutocorrelationDistance",
+    "BalancedAccuracy",
+    "CalibrationError",
+    "ConfusionMatrix",
+    "DiversityRatio",
+    "ENLError",
+    "EdgeCorrelation",
+    "EdgePreservation",
+    "HistogramEMD",
     "Interval",
+    "LogCumulantError",
+    "MacroF1",
+    "OverallAccuracy",
+    "PerClassRecall",
+    "RadiometricBias",
+    "RatioImage",
+    "SpectralDistance",
+    "autocorrelation",
     "balanced_accuracy",
     "confusion_matrix",
     "edge_correlation",
+    "edge_preservation_index",
+    "ergas",
     "estimate_looks",
     "histogram_density",
     "histogram_emd",
+    "log_cumulants",
     "macro_f1",
+    "mean_absolute_error",
     "mean_interval",
+    "ms_ssim",
     "overall_accuracy",
     "pairwise_diversity",
     "per_class_recall",
+    "psnr",
     "radial_spectrum",
+    "radiometric_bias",
+    "ratio_statistics",
+    "spectral_angle",
+    "ssim",
     "t_quantile",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        module = importlib.import_module(f"{__name__}.{_MODULE_OF[name]}")
+    except ModuleNotFoundError as error:
+        if error.name != "torchmetrics":
+            raise
+        raise ImportError(f"{name} needs torchmetrics: pip install 'sarcore[train]'") from error
+    return getattr(module, name)

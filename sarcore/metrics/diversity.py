@@ -26,8 +26,16 @@ def pairwise_diversity(images: torch.Tensor) -> float:
     Raises:
         ValueError, TypeError: images is no such tensor.
     """
+    total, pairs = pair_sums(images)
+    return float(total / pairs) if pairs else math.nan
+
+
+def pair_sums(images: torch.Tensor) -> tuple[torch.Tensor, int]:
+    """Sum of the distances of all pairs that share a pixel, float64, and the number of those pairs."""
     x = _checks.images(images, "images").detach().flatten(1)
-    distances = [
-        (x[i + 1 :].double() - x[i].double()).square().nanmean(1).sqrt() for i in range(max(0, x.shape[0] - 1))
-    ]
-    return float(torch.cat(distances).nanmean()) if distances else math.nan
+    total, pairs = x.new_zeros((), dtype=torch.float64), 0
+    for i in range(max(0, x.shape[0] - 1)):
+        distances = (x[i + 1 :].double() - x[i].double()).square().nanmean(1).sqrt()
+        total += distances.nansum()
+        pairs += int((~distances.isnan()).sum())
+    return total, pairs

@@ -70,7 +70,8 @@ def histogram_emd(first: torch.Tensor, second: torch.Tensor, low: float = 0.0, h
             f"first and second must be histograms (bins,) of one length, got {tuple(first.shape)} and "
             f"{tuple(second.shape)}"
         )
-    p, q = first.double(), second.double()
+    # On the CPU: CUDA has no deterministic cumulative sum.
+    p, q = first.double().cpu(), second.double().cpu()
     if bool((p < 0).any()) or bool((q < 0).any()):
         raise ValueError("first and second must be counts or densities of 0 and more, got negative ones")
     moved = (p / p.sum()).cumsum(0) - (q / q.sum()).cumsum(0)

@@ -8,6 +8,7 @@ from sarcore.ops import _checks
 
 BINS = 32
 LAGS = 8
+MOST_LAGS = 4095
 _FLOOR = 1e-20  # power below it is that of constant images: float32 rounding of values near 1 leaves 1e-15
 _AT_ONCE = 1 << 21  # pixels, so that the complex copy stays small
 
@@ -79,12 +80,68 @@ def finished_spectrum(power: torch.Tensor, frequencies: torch.Tensor) -> torch.T
     return torch.lerp(values[left], values[right], t)
 
 
+def autocorrelation(images: torch.Tensor, lags: int = LAGS) -> torch.Tensor:
+    """Correlation of pixels with their neighbours, down the columns (azimuth) and along the rows (range).
+
+    >>> r = autocorrelation(torch.randn(16, 1, 64, 64), lags=3)
+    >>> r.shape, bool(r.abs().max() < 0.05)
+    (torch.Size([2, 3]), True)
+
+    With m the mean of an image's valid pixels, and the means taken over all images, channels and valid pairs,
+
+        r[0, l - 1] = mean (x[i + l, j] - m)(x[i, j] - m) / mean (x - m)^2,  r[1, l - 1] the same along j
+
+    Correlated speckle falls off over the resolution in pixels; a generator's checkerboard alternates in sign.
+
+    Args:
+        images: (N, C, H, W), of the dtypes of `sarcore.ops.soft_histogram`. NaN is no-data.
+        lags: largest distance in pixels, 1 to 4095, less than H and W.
+
+    Returns:
+        (2, lags) float64; NaN where all images are constant or no pair is valid.
+
+    Raises:
+        ValueError, TypeError: naming the argument, what it was and what is allowed.
+    """
+    return correlation_of_sums(*lag_sums(images, lags))
+
+
+def lag_sums(images: torch.Tensor, lags: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sums of products at lag 0 to `lags` and their numbers, both (2, lags + 1) float64: they add up."""
+    x = _checks.images(images, "images").detach()
+    lags = _checks.integer(lags, "lags", 1, MOST_LAGS)
+    if x.numel() and lags >= min(x.shape[2:]):
+        raise ValueError(f"lags must be less than the images' sides, got {lags} and x of {_checks.describe(x)}")
+    products, pairs = x.new_zeros(2, 2, lags + 1, dtype=torch.float64)
+    if not x.numel():
+        return products, pairs
+    for chunk in x.flatten(0, 1).split(max(1, _AT_ONCE // (x.shape[2] * x.shape[3]))):
+        flat = centred(chunk)[0]
+        valid = (~chunk.isnan()).double()
+        for axis in (0, 1):
+            for lag in range(lags + 1):
+                size = chunk.shape[1 + axis] - lag
+                for total, values in ((products, flat), (pairs, valid)):
+                    ahead = values.narrow(1 + axis, lag, size)
+                    total[axis, lag] += (ahead * values.narrow(1 + axis, 0, size)).sum()
+    return products, pairs
+
+
+def correlation_of_sums(products: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
+    """The correlations (2, lags) of the sums of `lag_sums`."""
+    means = products / pairs
+    return means[:, 1:] / torch.where(means[:, :1] > 0, means[:, :1], torch.nan)
+
+
 def centred(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """(n, H, W) images less the mean of their valid pixels, 0 at the others, and the shares of the valid ones."""
     x = images.double()
     valid = ~x.isnan()
     mean = x.nanmean((1, 2), keepdim=True)
-    return torch.where(valid, x - mean, 0.0), valid.double().mean((1, 2))
+    residual = x - mean
+    # What rounding of the mean leaves of constant images is no texture.
+    known = residual.abs() > mean.abs() * 2.0**-48
+    return torch.where(known, residual, 0.0), valid.double().mean((1, 2))
 
 
 def _ring_index(height: int, width: int, bins: int, device: torch.device) -> torch.Tensor:
