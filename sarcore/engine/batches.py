@@ -23,6 +23,7 @@ from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from sarcore.data.patch_cache import MEMORY_LIMIT
 from sarcore.engine.order import BatchOrder
 from sarcore.engine.sources import Share, Source, source_of
 from sarcore.errors import DataError
@@ -40,13 +41,14 @@ def batches(
     to_device: Callable[[Any], Any],
     rank: int = 0,
     world_size: int = 1,
+    memory_limit: int = MEMORY_LIMIT,
 ) -> Generator[Any, None, None]:
     """Collated batches on the device, without end, from step `start` on: of each the share of process `rank`.
 
-    A set in memory (a TensorDataset, or `NativePatches` of at most 2 GiB) is indexed there; the others are read by
-    `num_workers` processes. Without any, native patches are read by a thread, one batch ahead, and items of other sets
-    in the caller's thread, because these may draw from the global generators, which the training uses, too. Before
-    each item those of the CPU are seeded by (seed, position of the item in the run), and put back after the batch.
+    A set in memory (a TensorDataset, or `NativePatches` of at most `memory_limit` bytes) is indexed there; others are
+    read by `num_workers` processes. Without any, native patches are read by a thread, one batch ahead, and items of
+    other sets in the caller's thread, because these may draw from the global generators, which the training uses, too.
+    Before each item those of the CPU are seeded by (seed, position of the item in the run), and put back afterwards.
 
     Raises:
         ValueError: the processes do not divide the batch.
@@ -62,7 +64,7 @@ def batches(
     share = Share(order, rank, world_size)
     # Copies from pinned memory do not wait for the GPU.
     pinned = bool(to_device(torch.empty(0)).is_cuda)
-    source = source_of(dataset, share)
+    source = source_of(dataset, share, memory_limit)
     if source.in_memory or num_workers == 0:
         return _read_here(source, start, to_device, pinned)
     return _read_by_workers(source, start, to_device, pinned, num_workers)
@@ -101,7 +103,8 @@ def _read_by_workers(
     source: Source, start: int, to_device: Callable[[Any], Any], pinned: bool, num_workers: int
 ) -> Generator[Any, None, None]:
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="This DataLoader will create")  # more workers than cores: may help
+        warnings.filterwarnings("ignore", message="This DataLoader will create")  # more workers than cores may help
+        warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
         loader = DataLoader(
             _Reported(source),
             batch_size=None,  # the items of the loader are whole batches
@@ -113,20 +116,27 @@ def _read_by_workers(
             worker_init_fn=_start_worker,
             generator=torch.Generator().manual_seed(source.share.order.seed),  # else drawn from the global one
         )
-    found: Iterator[Any] = iter(loader)
-    for step in itertools.count(start):
-        try:
-            batch = next(found)
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise DataError(
-                f"A process that reads the data ended unexpectedly ({error}); memory may be short: read with fewer "
-                "(num_workers), or with 0 to see an error of the data set."
-            ) from error
-        if isinstance(batch, _Failure):
-            raise batch.error from _InWorker(batch.trace)
-        yield source.finish(to_device(batch), step)
+        found: Iterator[Any] = iter(loader)
+    try:
+        for step in itertools.count(start):
+            batch = _next(found)
+            if isinstance(batch, _Failure):
+                raise batch.error from _InWorker(batch.trace)
+            yield source.finish(to_device(batch), step)
+    finally:
+        del found  # ends the workers, whatever still holds this frame
+
+
+def _next(found: Iterator[Any]) -> Any:
+    try:
+        return next(found)
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise DataError(
+            f"A process that reads the data ended unexpectedly ({' '.join(str(error).split())}); memory may be short: "
+            "use fewer (num_workers), or none to see an error of the data set."
+        ) from error
 
 
 def _as_is(batch: Any) -> Any:

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset, default_collate
 
-from sarcore.data.patch_cache import MEMORY_LIMIT
 from sarcore.engine.order import BatchOrder
 from sarcore.ops import Radiometry, encode
 
@@ -84,9 +83,9 @@ class _Tensors(Dataset[Any]):
 class _Native(Dataset[Any]):
     """The batches of native patches, by step: one byte per pixel crosses to the device, and is encoded there."""
 
-    def __init__(self, dataset: NativePatches, share: Share) -> None:
+    def __init__(self, dataset: NativePatches, share: Share, memory_limit: int) -> None:
         self._dataset, self.share = dataset, share
-        self.in_memory = dataset.nbytes <= MEMORY_LIMIT
+        self.in_memory = dataset.nbytes <= memory_limit
         self.threaded = not self.in_memory
         self._arrays = dataset.arrays() if self.in_memory else None
 
@@ -128,10 +127,10 @@ class _Items(Dataset[Any]):
 Source: TypeAlias = _Tensors | _Native | _Items
 
 
-def source_of(dataset: Dataset[Any], share: Share) -> Source:
+def source_of(dataset: Dataset[Any], share: Share, memory_limit: int) -> Source:
     if type(dataset) is TensorDataset:  # a subclass may have items of its own
         return _Tensors(dataset, share)
-    return _Native(dataset, share) if isinstance(dataset, NativePatches) else _Items(dataset, share)
+    return _Native(dataset, share, memory_limit) if isinstance(dataset, NativePatches) else _Items(dataset, share)
 
 
 def _seed_cpu(seed: int) -> None:
