@@ -105,8 +105,9 @@ def test_items_that_draw_leave_the_generators_alone():
         torch.manual_seed(5)
         expected = torch.rand(2)
         torch.manual_seed(5)
-        run_validation(task, judge(Drawing()), device="cpu")
+        first = run_validation(task, judge(Drawing()), device="cpu")
         assert torch.equal(torch.rand(2), expected)
+        assert run_validation(task, judge(Drawing()), device="cpu") == first, "every validation sees the same items"
 
 
 def test_metrics_start_anew_every_time():

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from torchmetrics import Metric
 
 from sarcore.engine.interrupt import ignore_stop_signals
-from sarcore.engine.randomness import preserved_rng
+from sarcore.engine.randomness import preserved_rng, seed_all
 from sarcore.errors import DataError
 
 Mode: TypeAlias = Literal["max", "min"]
@@ -63,8 +63,8 @@ def run_validation(
     """Compute the metrics over the whole set: (numbers by name, values with several elements by name).
 
     Process `rank` of `world_size` takes every `world_size`-th item, so that each is counted once, and the states of
-    the metrics are put together when they are computed. Neither the modes of the modules nor the random generators are
-    changed. Half-precision arithmetic is the caller's `autocast`.
+    the metrics are put together when they are computed. Draws are the same in every validation. Neither the modes of
+    the modules nor the random generators are changed. Half-precision arithmetic is the caller's `autocast`.
 
     Raises:
         DataError: there are fewer items than processes.
@@ -87,6 +87,7 @@ def run_validation(
     for metric in metrics.values():
         metric.reset()
     with preserved_rng(), torch.no_grad(), _evaluating(task):
+        seed_all(rank)
         for batch in loader:
             validation.step(task, _to(batch, device), metrics)
         values = {name: metric.compute() for name, metric in metrics.items()}
