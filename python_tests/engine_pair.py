@@ -30,23 +30,32 @@ class Pair(nn.Module):
             "discriminator": torch.optim.SGD(self.discriminator.parameters(), lr=1e-2, momentum=0.9),
         }
 
-    def training_step(self, batch, optimizers, backward):
-        real = batch[0].flatten(1) + 0.01 * float(np.random.rand()) + 0.01 * random.random()  # noqa: NPY002
-        fake = self.generator(torch.rand(len(real), 4))
-        loss_real = (self.discriminator(real) - real).abs().mean()
-        loss_fake = (self.discriminator(fake.detach()) - fake.detach()).abs().mean()
+    def training_step(self, batch, step):
+        images = batch[0].flatten(1) + 0.01 * float(np.random.rand()) + 0.01 * random.random()  # noqa: NPY002
+        latent = step.draw(lambda n, generator: torch.rand(n, 4, generator=generator), len(images))
+        fakes, losses_real, losses_fake, losses_g = [], [], [], []
+        step.zero_grad("discriminator")
+        for real, z in step.parts(images, latent):
+            fakes.append(self.generator(z))
+            losses_real.append(self.loss(real))
+            losses_fake.append(self.loss(fakes[-1].detach()))
+            step.backward(losses_real[-1] - self.k * losses_fake[-1])
+        step.update("discriminator")
+        step.zero_grad("generator")
+        for fake in fakes:
+            losses_g.append(self.loss(fake))
+            step.backward(losses_g[-1])
+        step.update("generator")
+        loss_real, loss_fake = step.average(losses_real), step.average(losses_fake)
         loss_d = loss_real - self.k * loss_fake
-        optimizers["discriminator"].zero_grad()
-        backward(loss_d)
-        optimizers["discriminator"].step()
-        loss_g = (self.discriminator(fake) - fake).abs().mean()
-        optimizers["generator"].zero_grad()
-        backward(loss_g)
-        optimizers["generator"].step()
-        self.k.add_(0.01 * (0.5 * loss_real - loss_fake).detach()).clamp_(0, 1)
-        self.best.copy_(torch.minimum(self.best, loss_real.detach()))
-        lr = optimizers["generator"].param_groups[0]["lr"] = optimizers["generator"].param_groups[0]["lr"] * 0.99
-        return {"loss_d": loss_d, "loss_g": loss_g.detach(), "k": self.k, "lr": lr}
+        self.k.add_(0.01 * (0.5 * loss_real - loss_fake)).clamp_(0, 1)
+        self.best.copy_(torch.minimum(self.best, loss_real))
+        group = step.optimizers["generator"].param_groups[0]
+        group["lr"] *= 0.99
+        return {"loss_d": loss_d, "loss_g": step.average(losses_g), "k": self.k, "lr": group["lr"]}
+
+    def loss(self, v):
+        return (self.discriminator(v) - v).float().abs().mean()
 
     def sample_grid(self, n: int):
         torch.rand(3)  # a draw that must not reach the training
@@ -68,4 +77,5 @@ def config(steps: int = 12, **changes) -> FitConfig:
 
 
 def rows(run: Path) -> list[dict]:
-    return [{k: v for k, v in row.items() if k != "images_per_second"} for row in read_metrics(run)]
+    timed = ("images_per_second", "seconds")
+    return [{k: v for k, v in row.items() if k not in timed} for row in read_metrics(run)]

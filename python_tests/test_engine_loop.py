@@ -39,18 +39,18 @@ def test_on_step_is_called_every_step_with_the_latest_logs(tmp_path):
     fit(Pair(), data(), config(steps=6, log_every=3), tmp_path, on_step=lambda step, logs: seen.append((step, logs)))
     assert [step for step, _ in seen] == [1, 2, 3, 4, 5, 6]
     assert seen[0][1] == {}
-    assert set(seen[3][1]) == {"loss_d", "loss_g", "k", "lr", "images_per_second"}
+    assert set(seen[3][1]) == {"loss_d", "loss_g", "k", "lr", "images_per_second", "seconds"}
     assert seen[3][1] == seen[2][1]
 
 
 def test_a_second_ctrl_c_stops_within_the_step_and_saves_nothing_half_done(tmp_path):
     class Stuck(Pair):
-        def training_step(self, batch, optimizers, backward):
+        def training_step(self, batch, step):
             if calls.append(0) or len(calls) == 6:
                 os.kill(os.getpid(), signal.SIGINT)
                 os.kill(os.getpid(), signal.SIGINT)
                 time.sleep(5)
-            return super().training_step(batch, optimizers, backward)
+            return super().training_step(batch, step)
 
     calls: list[int] = []
     with pytest.raises(Interrupted, match=r"after step 5.*step_000004") as caught:
@@ -61,8 +61,8 @@ def test_a_second_ctrl_c_stops_within_the_step_and_saves_nothing_half_done(tmp_p
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     class Exploding(Pair):
-        def training_step(self, batch, optimizers, backward):
-            logs = super().training_step(batch, optimizers, backward)
+        def training_step(self, batch, step):
+            logs = super().training_step(batch, step)
             calls.append(0)
             return {**logs, "loss_g": math.nan if len(calls) == 6 else 1.0, "ratio": math.inf}
 
@@ -76,8 +76,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
 
 def test_weights_that_are_not_finite_are_never_saved(tmp_path):
     class Broken(Pair):
-        def training_step(self, batch, optimizers, backward):
-            logs = super().training_step(batch, optimizers, backward)
+        def training_step(self, batch, step):
+            logs = super().training_step(batch, step)
             calls.append(0)
             if len(calls) == 8:
                 with torch.no_grad():
@@ -101,14 +101,14 @@ def test_bf16_forward_sees_the_weights_of_the_last_optimizer_step(tmp_path):
         def configure_optimizers(self):
             return {"net": torch.optim.SGD(self.parameters(), lr=1.0)}
 
-        def training_step(self, batch, optimizers, backward):
+        def training_step(self, batch, step):
             outputs = []
             for _ in range(2):
                 out = self.net(batch[0].flatten(1))
                 outputs.append(out.detach())
-                optimizers["net"].zero_grad()
-                backward(out.float().square().mean())
-                optimizers["net"].step()
+                step.zero_grad()
+                step.backward(out.float().square().mean())
+                step.update()
             dtypes.append(out.dtype)
             return {"loss": 0.0, "change": (outputs[1] - outputs[0]).abs().max()}
 
@@ -130,7 +130,9 @@ def test_nothing_is_printed_and_nothing_is_written_elsewhere(tmp_path, capfd, mo
     assert {path.name for path in (tmp_path / "32-true").iterdir()} == {
         "checkpoints",
         "metrics.jsonl",
+        "run.lock",
         "samples",
+        "status.json",
         "tensorboard",
     }
 
@@ -144,7 +146,7 @@ def test_bad_requests(tmp_path):
         fit(Pair(), data(), config(accelerator="nonsense"), tmp_path)
     with pytest.raises(SarcoreError, match="needs a GPU"):
         fit(Pair(), data(), config(precision="16-mixed"), tmp_path)
-    for wrong in ({"steps": 0}, {"batch_size": 0}, {"log_every": 0}, {"seed": -1}, {"devices": 2}, {"keep_last": 0}):
+    for wrong in ({"steps": 0}, {"batch_size": 0}, {"log_every": 0}, {"seed": -1}, {"keep_last": 0}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             config(**wrong)
     assert list(tmp_path.iterdir()) == []

@@ -14,6 +14,7 @@ from torch import Tensor
 from sarcore.errors import CheckpointError
 from sarcore.models.classifier import Classifier, ClassifierConfig
 from sarcore.models.resnet import ResNet, fold_conv1, load_backbone
+from sarcore.models.step import PlainStep
 
 
 def norm(name: str, channels: int) -> dict[str, tuple[int, ...]]:
@@ -224,8 +225,8 @@ def test_bad_setting_is_named(overrides: dict[str, Any]) -> None:
 def test_steps_on_a_fixed_batch_lower_the_loss(optimizer: dict[str, Any]) -> None:
     torch.manual_seed(0)
     model = Classifier(small(augment="none", **optimizer))
-    optimizers = model.configure_optimizers()
-    series = [model.training_step(batch(), optimizers) for _ in range(12)]
+    step = PlainStep(model.configure_optimizers())
+    series = [model.training_step(batch(), step) for _ in range(12)]
     assert set(series[0]) == {"loss", "accuracy", "lr"}
     assert float(series[-1]["loss"]) < 0.5 * float(series[0]["loss"])
     assert float(series[-1]["accuracy"]) > 0.7
@@ -261,14 +262,21 @@ def test_schedule_rises_then_follows_half_a_cosine() -> None:
     assert max(short.learning_rate(step) for step in range(10)) == 1.0
 
 
-def test_schedule_goes_on_after_the_state_was_loaded() -> None:
-    model, other = Classifier(small()), Classifier(small())
-    optimizers = model.configure_optimizers()
-    for _ in range(3):
-        model.training_step(batch(), optimizers)
-    other.load_state_dict(model.state_dict())
-    logs = other.training_step(batch(), other.configure_optimizers())
-    assert logs["lr"] == model.learning_rate(3) != model.learning_rate(0)
+def test_the_scheduler_gives_each_step_its_rate_and_goes_on_from_its_state() -> None:
+    model = Classifier(small())
+    rates, state = [], {}
+    for first in (0, 3):
+        optimizers = model.configure_optimizers()
+        schedulers = model.configure_schedulers(optimizers)
+        for name, saved in state.items():
+            optimizers["classifier"].load_state_dict(saved[0])
+            schedulers[name].load_state_dict(saved[1])
+        for _ in range(3):
+            rates.append(model.training_step(batch(), PlainStep(optimizers))["lr"])
+            schedulers["classifier"].step()
+        state = {"classifier": (optimizers["classifier"].state_dict(), schedulers["classifier"].state_dict())}
+        assert len(rates) == first + 3
+    assert rates == pytest.approx([model.learning_rate(step) for step in range(6)], rel=1e-12)
 
 
 def test_weight_decay_spares_biases_and_normalisation() -> None:

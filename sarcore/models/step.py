@@ -32,6 +32,9 @@ class Step(Protocol):
     def parts(self, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
         """Cut tensors (N, ...) into the equal parts of the batch; every call gives the same parts in the same order."""
 
+    def join(self, parts: Sequence[Tensor]) -> Tensor:
+        """The batch whose parts these are, its items in the order they had before `parts`."""
+
     def zero_grad(self, *names: str) -> None:
         """Forget the gradients of the named optimizers; of all where none is named."""
 
@@ -71,6 +74,11 @@ class PlainStep:
     def parts(self, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
         """The whole batch, once."""
         yield tensors
+
+    def join(self, parts: Sequence[Tensor]) -> Tensor:
+        """The only part."""
+        (whole,) = parts
+        return whole
 
     def zero_grad(self, *names: str) -> None:
         """Set the gradients to None."""
