@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import tyro
 
+from sarcore.cli.bench_loader import bench_loader
 from sarcore.cli.demo import demo
 from sarcore.cli.doctor import doctor
 from sarcore.cli.experiment import augmentation
@@ -48,6 +49,7 @@ def build() -> tyro.extras.SubcommandApp:
     app.command(evaluate)
     app.command(experiment, name="experiment", help="Run a study: augmentation.")
     app.command(report)
+    app.command(bench_loader)
     return app
 
 
