@@ -275,6 +275,13 @@ def test_the_smallest_is_best_where_the_mode_says_so_and_other_metrics_do_not_co
     assert find_checkpoint(tmp_path, "best")[0].name == "step_000300"
 
 
+def test_a_score_that_is_no_number_is_none(tmp_path):
+    scored(tmp_path, 100, 0.5)
+    path = scored(tmp_path, 200, float("nan"))
+    assert "score" not in read_checkpoint(path)[0]
+    assert find_checkpoint(tmp_path, "best")[0].name == "step_000100"
+
+
 def test_best_without_validation(tmp_path):
     save(tmp_path)
     with pytest.raises(CheckpointError, match="was not validated; use the last one"):

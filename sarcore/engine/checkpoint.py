@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import shutil
@@ -44,7 +45,8 @@ def save_checkpoint(
     """Write `run_dir/checkpoints/step_<step>` atomically and return its path.
 
     `state` may hold numbers, strings, tensors and containers of them. `meta["kind"]` names the model; `meta["score"]`,
-    where the step was validated, is `{"name", "value", "mode"}`. `ema` replaces entries of the state_dict.
+    where the step was validated, is `{"name", "value", "mode"}`; one that is not finite is left out. `ema` replaces
+    entries of the state_dict.
 
     Raises:
         CheckpointError: the disk is full or the folder cannot be written; nothing half-written is left behind.
@@ -58,6 +60,8 @@ def save_checkpoint(
     if ema is not None:
         files[EMA] = safetensors.torch.save(_tensors(ema))
     head = {"format": FORMAT, **meta, "step": step, "versions": versions()}
+    if not math.isfinite(head.get("score", {}).get("value", 0.0)):
+        del head["score"]  # never the best, and nothing that JSON has a word for
     head["sha256"] = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     head = json.loads(json_text(head))
     head["sha256"][META] = _meta_checksum(head)
