@@ -20,6 +20,7 @@ from torch.utils.data import TensorDataset
 from sarcore.engine import BatchOrder, image_grid, read_metrics, versions, write_bytes, write_json, write_run_info
 from sarcore.engine.logs import RunLogs, image_statistics, real_images
 from sarcore.engine.status import RunStatus
+from sarcore.errors import SarcoreError
 
 
 @settings(max_examples=50, deadline=None)
@@ -213,6 +214,30 @@ def test_status_says_where_a_run_is_at_most_every_second(tmp_path, monkeypatch):
     assert last["started"] == first["started"]
     assert last["updated"] >= first["updated"]
     assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
+
+
+def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/metrics.jsonl").symlink_to("/dev/full")  # a file on a disk without space
+
+    def write():
+        with RunLogs(tmp_path / "a") as logs:
+            logs.scalars(1, {"loss": 1.0})
+
+    with pytest.raises(SarcoreError, match=r"metrics.jsonl could not be written \(No space left on device\)"):
+        write()
+
+    def full(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(SarcoreError, match=r"status.json could not be written .*the checkpoints are intact"):
+        RunStatus(tmp_path, 10)
+    with RunLogs(tmp_path / "b") as logs, pytest.raises(SarcoreError, match=r"step_000001.png could not be written"):
+        logs.samples(1, torch.rand(4, 1, 8, 8))
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SarcoreError, match="file could not be written"):
+        RunLogs(tmp_path / "file")
 
 
 def test_rows_are_on_disk_at_once(tmp_path):

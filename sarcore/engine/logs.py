@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sarcore.engine.run import write_bytes
+from sarcore.engine.run import explained, write_bytes
 from sarcore.engine.trackers import open_trackers
 from sarcore.metrics import histogram_density, pairwise_diversity, radial_spectrum
 
@@ -33,11 +33,15 @@ class RunLogs:
     `note_at_start` is a sentence for the user, e.g. that a tracker that was asked for is missing, or None.
 
     Raises:
-        OSError: the folder cannot be written.
+        SarcoreError: the disk is full or the folder cannot be written.
     """
 
     def __init__(self, run_dir: Path, resumed_step: int = 0) -> None:
         self._dir = Path(run_dir)
+        with explained(self._dir):
+            self._open(resumed_step)
+
+    def _open(self, resumed_step: int) -> None:
         (self._dir / "samples").mkdir(parents=True, exist_ok=True)
         for name in (METRICS, VALIDATION, STATISTICS):
             _drop_after(self._dir / name, resumed_step)
@@ -52,13 +56,15 @@ class RunLogs:
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Append one row `{"step": step, ...}`; NaN and infinity become null."""
         row = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        self._rows.write(json.dumps({"step": step, **row}) + "\n")
-        for tracker in self._trackers:
-            tracker.scalars(step, values)
+        with explained(self._dir / METRICS):
+            self._rows.write(json.dumps({"step": step, **row}) + "\n")
+            for tracker in self._trackers:
+                tracker.scalars(step, values)
 
     def note(self, step: int, text: str) -> None:
         """Append a row `{"step": step, "note": text}` for what is no number, e.g. a damaged checkpoint."""
-        self._rows.write(json.dumps({"step": step, "note": text}) + "\n")
+        with explained(self._dir / METRICS):
+            self._rows.write(json.dumps({"step": step, "note": text}) + "\n")
 
     def validation(self, step: int, scalars: Mapping[str, float], arrays: Mapping[str, Any]) -> None:
         """Log the numbers as `val/<name>`, and the values with several elements as one row of validation.jsonl."""
@@ -69,8 +75,9 @@ class RunLogs:
     def samples(self, step: int, images: Tensor) -> dict[str, Any]:
         """Write `samples/step_<step>.png` and the statistics of the images (N, C, H, W) in [0, 1]; return these."""
         grid = self._picture(f"step_{step:06d}.png", images)
-        for tracker in self._trackers:
-            tracker.picture(step, "samples", grid)
+        with explained(self._dir / "tensorboard"):
+            for tracker in self._trackers:
+                tracker.picture(step, "samples", grid)
         return self._statistics(step, images)
 
     def real(self, images: Tensor) -> dict[str, Any]:
@@ -85,7 +92,8 @@ class RunLogs:
         grid = image_grid(images)
         buffer = io.BytesIO()
         Image.fromarray(grid).save(buffer, format="PNG")
-        write_bytes(self._dir / "samples" / name, buffer.getvalue())
+        with explained(self._dir / "samples" / name):
+            write_bytes(self._dir / "samples" / name, buffer.getvalue())
         return grid
 
     def _statistics(self, step: int | None, images: Tensor) -> dict[str, Any]:
@@ -94,7 +102,7 @@ class RunLogs:
         return found
 
     def _append(self, name: str, row: Mapping[str, Any]) -> None:
-        with (self._dir / name).open("a", encoding="utf-8") as file:
+        with explained(self._dir / name), (self._dir / name).open("a", encoding="utf-8") as file:
             file.write(json.dumps(row, allow_nan=False) + "\n")
 
     def __enter__(self) -> RunLogs:
@@ -104,10 +112,9 @@ class RunLogs:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         # On a full disk closing fails as well, and must not hide the error that says so.
-        with contextlib.suppress(OSError) if kind else contextlib.nullcontext():
-            self._rows.close()
-            for tracker in self._trackers:
-                tracker.close()
+        for close in (self._rows.close, *(tracker.close for tracker in self._trackers)):
+            with contextlib.suppress(OSError) if kind else explained(self._dir):
+                close()
 
 
 def image_statistics(images: Tensor) -> dict[str, Any]:

@@ -8,12 +8,14 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+
+from sarcore.errors import SarcoreError
 
 
 def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> Path:
@@ -42,6 +44,18 @@ def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> Path:
             temporary.unlink()
         raise
     return path
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Errors of the disk within the block as one sentence on what could not be written and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise SarcoreError(
+            f"{path} could not be written ({error.strerror or error}); the checkpoints are intact: "
+            "free some space or make the folder writable, and resume."
+        ) from error
 
 
 def write_json(path: Path, obj: Any) -> Path:

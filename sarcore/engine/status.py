@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from sarcore.engine.run import json_text, write_bytes
+from sarcore.engine.run import explained, json_text, write_bytes
 
 STATUS = "status.json"
 State: TypeAlias = Literal["running", "finished", "interrupted", "diverged", "stopped early", "failed"]
@@ -24,7 +24,7 @@ class RunStatus:
     True
 
     Raises:
-        OSError: the folder cannot be written.
+        SarcoreError: the disk is full or the folder cannot be written; OSError where `end` finds it so.
     """
 
     def __init__(self, run_dir: Path, steps: int, *, step: int = 0, seconds: float = 0.0, world_size: int = 1) -> None:
@@ -43,13 +43,15 @@ class RunStatus:
             "world_size": world_size,
             "message": "",
         }
-        self._write()
+        with explained(self._path):
+            self._write()
 
     def update(self, step: int, images_per_second: float, seconds: float) -> None:
         """Where the run is: images per second now, and seconds of training over all its sessions."""
         self._fields |= {"step": step, "images_per_second": images_per_second, "seconds": seconds}
         if time.monotonic() - self._written >= _SECONDS:
-            self._write()
+            with explained(self._path):
+                self._write()
 
     def end(self, state: State, message: str = "", *, step: int | None = None) -> None:
         """How the session ended, in a word and a sentence."""
