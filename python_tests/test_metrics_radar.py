@@ -1,11 +1,13 @@
-"""Looks estimated from images, and the correlation of edges."""
+"""Looks estimated from images; ratio images, bias and log-cumulants against NumPy, SciPy and theory."""
+
+import math
 
 import numpy as np
 import pytest
 import torch
-from scipy import ndimage
+from scipy import special, stats
 
-from sarcore.metrics import edge_correlation, estimate_looks
+from sarcore.metrics import estimate_looks, log_cumulants, radiometric_bias, ratio_statistics
 from sarcore.ops import speckle
 
 
@@ -94,26 +96,65 @@ def test_real_scenes(test_data):
         assert estimate_looks(z.abs().square()) == pytest.approx(1, rel=0.2)
 
 
-def test_edge_correlation_is_that_of_scipy():
+DOMAINS = {
+    "intensity": lambda x: x,
+    "amplitude": lambda x: x.sqrt(),
+    "db": lambda x: 10 * x.log10(),
+    "log": lambda x: x.log(),
+}
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_ratio_bias_and_cumulants_are_those_of_intensities(domain):
     rng = np.random.default_rng(0)
-    a, b = rng.random((2, 3, 2, 20, 30))
-    kernel = -np.ones((3, 3))
-    kernel[1, 1] = 8
-    expected = []
-    for first, second in zip(a, b, strict=True):
-        edges = [[ndimage.convolve(c, kernel)[1:-1, 1:-1] for c in image] for image in (first, second)]
-        expected.append(np.corrcoef(np.reshape(edges, (2, -1)))[0, 1])
-    found = edge_correlation(torch.from_numpy(a), torch.from_numpy(b))
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    a, b = rng.gamma(3.0, size=(2, 3, 2, 16, 20))
+    native = [DOMAINS[domain](torch.from_numpy(x)) for x in (a, b)]
+    native[0][0, 0, :4] = torch.nan
+    native[1][1, 1, :, 3] = torch.nan
+    known = ~(native[0].isnan() | native[1].isnan()).numpy()
+    mean, variance = ratio_statistics(*native, domain=domain)
+    ratio = (b / a)[known]
+    assert (mean, variance) == pytest.approx((ratio.mean(), ratio.var()), rel=1e-10)
+    expected = 10 * np.log10(a[known].sum() / b[known].sum())
+    assert radiometric_bias(*native, domain=domain) == pytest.approx(expected, rel=1e-10)
+    y = np.log(a[~native[0].isnan().numpy()])
+    cumulants = [stats.kstat(y, k) for k in (1, 2, 3)]  # unbiased, which 1900 pixels do not notice
+    np.testing.assert_allclose(log_cumulants(native[0], domain=domain), cumulants, rtol=2e-3)
+    moments = [y.mean(), y.var(), ((y - y.mean()) ** 3).mean()]
+    np.testing.assert_allclose(log_cumulants(native[0], domain=domain), moments, rtol=1e-10)
 
 
-def test_edge_correlation_falls_with_smoothing_and_refuses_other_shapes():
-    x = torch.rand(1, 1, 64, 64)
-    smooth = torch.nn.functional.avg_pool2d(x, 5, stride=1, padding=2)
-    assert edge_correlation(x, x).item() == pytest.approx(1.0)
-    assert edge_correlation(smooth, x).item() < 0.7
-    for y in (torch.rand(1, 1, 64, 63), torch.rand(64, 64)):
-        with pytest.raises(ValueError, match="64"):
-            edge_correlation(x, y)
-    with pytest.raises(ValueError, match="3 x 3"):
-        edge_correlation(x[..., :2, :2], x[..., :2, :2])
+@pytest.mark.parametrize("looks", [1.0, 4.5])
+def test_speckle_has_the_cumulants_of_its_theory(looks):
+    image = speckle(torch.full((1, 1, 512, 512), 0.3, dtype=torch.float64), looks, seed=3)
+    theory = [special.psi(looks) - np.log(looks / 0.3), special.polygamma(1, looks), special.polygamma(2, looks)]
+    np.testing.assert_allclose(log_cumulants(image), theory, atol=0.05 / looks)
+    mean, variance = ratio_statistics(torch.full_like(image, 0.3), image)
+    assert (mean, variance) == pytest.approx((1.0, 1 / looks), rel=0.02)
+
+
+def test_zeros_are_no_data_where_they_have_no_logarithm_and_no_ratio():
+    x = torch.rand(1, 1, 16, 16, dtype=torch.float64) + 0.1
+    zeros = x.clone()
+    zeros[..., :5, :] = 0
+    assert torch.equal(log_cumulants(zeros), log_cumulants(x[..., 5:, :]))
+    y = torch.rand_like(x)
+    assert ratio_statistics(zeros, y) == ratio_statistics(x[..., 5:, :], y[..., 5:, :])
+    assert radiometric_bias(0 * x, x) == -math.inf
+    nothing = torch.full_like(x, torch.nan)
+    assert math.isnan(radiometric_bias(nothing, x))
+    assert all(map(math.isnan, (*ratio_statistics(nothing, x), *log_cumulants(nothing).tolist())))
+
+
+def test_arguments_of_the_radar_measures_are_checked():
+    x = torch.rand(1, 1, 16, 16)
+    for error, message, call in (
+        (ValueError, "noisy must have the shape of filtered", lambda: ratio_statistics(x, x[..., 1:])),
+        (ValueError, "negative intensities.*domain='db'", lambda: ratio_statistics(x, -x)),
+        (ValueError, "domain must be one of", lambda: radiometric_bias(x, x, domain="dB")),
+        (TypeError, "reference must be float16", lambda: radiometric_bias(x, (255 * x).byte())),
+        (TypeError, "images must be float16.*integers have no unit", lambda: log_cumulants((255 * x).byte())),
+        (ValueError, "negative amplitudes", lambda: log_cumulants(-x, domain="amplitude")),
+    ):
+        with pytest.raises(error, match=message):
+            call()

@@ -1,4 +1,4 @@
-"""Radial spectra against a loop over the frequencies of NumPy's FFT, and against what noise and waves must give."""
+"""Radial spectra and autocorrelations against loops in NumPy, and against what noise and waves must give."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sarcore.metrics import radial_spectrum
+from sarcore.metrics import autocorrelation, radial_spectrum
 
 
 def by_hand(images, bins):
@@ -76,3 +76,27 @@ def test_arguments_are_checked():
     ):
         with pytest.raises(error, match=message):
             radial_spectrum(x, bins)
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.2])
+def test_autocorrelation_by_hand(missing):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3, 2, 12, 17)).cumsum(-1)
+    x[rng.random(x.shape) < missing] = np.nan
+    residual = x - np.nanmean(x, (2, 3), keepdims=True)
+    variance = np.nanmean(residual**2)
+    down = [np.nanmean(residual[..., lag:, :] * residual[..., :-lag, :]) / variance for lag in (1, 2, 3)]
+    along = [np.nanmean(residual[..., lag:] * residual[..., :-lag]) / variance for lag in (1, 2, 3)]
+    np.testing.assert_allclose(autocorrelation(torch.from_numpy(x), 3), [down, along], rtol=1e-10)
+
+
+def test_autocorrelation_of_waves_and_of_nothing():
+    wave = torch.cos(2 * torch.pi / 8 * torch.arange(64)).expand(2, 1, 64, 64)
+    found = autocorrelation(wave, 8)
+    np.testing.assert_allclose(found[0], 1, atol=1e-6)
+    np.testing.assert_allclose(found[1], np.cos(np.pi / 4 * np.arange(1, 9)), atol=0.02)
+    for x in (torch.full((2, 1, 16, 16), 0.3), torch.empty(0, 1, 16, 16), torch.full((1, 1, 16, 16), torch.nan)):
+        assert autocorrelation(x).isnan().all()
+    for message, lags in (("less than the images' sides, got 16", 16), ("lags must be 1 to 4095, got 0", 0)):
+        with pytest.raises(ValueError, match=message):
+            autocorrelation(torch.rand(1, 1, 16, 16), lags)

@@ -160,10 +160,8 @@ def spectral_angle(image: torch.Tensor, reference: torch.Tensor) -> torch.Tensor
     """
     a, b, _ = pair_of(image, reference)
     if a.shape[1] < 2:
-        raise ValueError(
-            f"images must have at least 2 channels to have a spectral angle, got {_checks.describe(image)}"
-        )
-    u, v = (torch.where(n > 0, x / n, torch.nan) for x in (a, b) for n in [x.norm(dim=1, keepdim=True)])
+        raise ValueError(f"images must have 2 channels or more to have a spectral angle, got {_checks.describe(image)}")
+    u, v = (x / x.norm(dim=1, keepdim=True) for x in (a, b))  # 0 / 0 is NaN, which has no angle either
     angles = 2 * torch.atan2((u - v).norm(dim=1), (u + v).norm(dim=1))
     return angles.flatten(1).nanmean(1)
 

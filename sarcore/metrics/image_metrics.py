@@ -1,6 +1,7 @@
 """Images against a reference, over a whole data set: the functions of `sarcore.metrics.image`, averaged over images.
 
-torchmetrics has these too; its states are float32, and no-data pixels (NaN) would make all of them NaN.
+torchmetrics has these too; its states are float32, no-data pixels (NaN) would make all of them NaN, and its SSIM
+averages windows beyond the border as well, where Wang et al. take whole ones.
 """
 
 from __future__ import annotations
