@@ -229,10 +229,8 @@ def _windows(
     """Luminance and contrast-structure of every window inside the images, NaN where it holds a no-data pixel."""
     if min(a.shape[2:]) < _WINDOW:
         raise ValueError(f"images must be {_WINDOW} x {_WINDOW} pixels or larger, got {_checks.describe(a)}")
-    n, c, h, w = a.shape
     x, y = torch.where(known, a, 0), torch.where(known, b, 0)
-    stack = _smooth(torch.stack([x, y, x * x, y * y, x * y]).reshape(5 * n * c, 1, h, w))
-    mean_x, mean_y, xx, yy, xy = stack.reshape(5, n, c, h - _WINDOW + 1, w - _WINDOW + 1)
+    mean_x, mean_y, xx, yy, xy = _smooth(torch.stack([x, y, x * x, y * y, x * y]))
     c1, c2 = (_K1 * data_range) ** 2, (_K2 * data_range) ** 2
     luminance = (2 * mean_x * mean_y + c1) / (mean_x.square() + mean_y.square() + c1)
     spread = (xx - mean_x.square()) + (yy - mean_y.square())
@@ -242,7 +240,13 @@ def _windows(
 
 
 def _smooth(x: torch.Tensor) -> torch.Tensor:
-    offset = torch.arange(_WINDOW, dtype=x.dtype, device=x.device) - _WINDOW // 2
-    weights = torch.exp(-0.5 * (offset / _SIGMA).square())
-    weights = weights / weights.sum()
-    return functional.conv2d(functional.conv2d(x, weights[None, None, :, None]), weights[None, None, None, :])
+    """Gaussian windows along the last two axes: shifted sums, as torch's float64 convolution is ten times slower."""
+    weights = [math.exp(-0.5 * (k / _SIGMA) ** 2) for k in range(-(_WINDOW // 2), _WINDOW // 2 + 1)]
+    total = sum(weights)
+    for dim in (-2, -1):
+        size = x.shape[dim] - _WINDOW + 1
+        smooth = x.narrow(dim, 0, size) * (weights[0] / total)
+        for k in range(1, _WINDOW):
+            smooth.add_(x.narrow(dim, k, size), alpha=weights[k] / total)
+        x = smooth
+    return x
