@@ -60,17 +60,18 @@ def test_a_large_set_is_read_from_its_decoded_copy(data, tmp_path, monkeypatch, 
 
 
 def test_a_rate_leaves_out_the_first_batch(monkeypatch):
-    """By a clock that a batch moves by half a second, and the first one by ten."""
+    """By a clock that a batch moves by half a second, and the first one by two."""
     now = [0.0]
     monkeypatch.setattr(loader_speed.time, "perf_counter", lambda: now[0])
 
     def source():
         for step in itertools.count():
-            now[0] += 0.5 if step else 10.0
+            now[0] += 0.5 if step else 2.0
             yield step
 
     assert loader_speed._rate(source(), 8, 3.0, torch.device("cpu")) == 16.0
     assert loader_speed._rate(itertools.islice(source(), 3), 8, 3.0, torch.device("cpu")) == 16.0
+    assert loader_speed._rate(source(), 8, 2.0, torch.device("cpu")) == 4.0  # but a first one that takes all the time
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ class LoaderSpeed:
         'The loader is the bottleneck, 0.5 times as fast as the training step: use --num-workers 3 or shards \
 (sarcore tile --format shards).'
         """
-        times = f"{self.ratio:.2g}" if self.ratio < 10 else f"{self.ratio:.0f}"
+        times = f"{self.ratio:.2g}" if self.ratio < 10 else f"{self.ratio:,.0f}"
         if self.ratio >= _AHEAD:
             return f"The loader is {times} times as fast as the training step."
         state = "is the bottleneck," if self.ratio < 1 else "hardly keeps up,"
@@ -133,8 +133,12 @@ def measure_loader(
 
 def _rate(source: Iterator[Any], images: int, seconds: float, device: torch.device) -> float:
     """Images per second after the first batch, in which workers start and a GPU chooses its kernels."""
+    begin = time.perf_counter()
     next(source)
     _wait(device)
+    first = time.perf_counter() - begin
+    if first >= seconds and device.type == "cpu":  # a large network on a small machine: once is enough
+        return images / first
     count, begin = 0, time.perf_counter()
     for _ in source:
         count += 1
