@@ -30,6 +30,7 @@ COMMANDS = [
     "experiment",
     "experiment augmentation",
     "report",
+    "bench-loader",
 ]
 TINY = ["--depth", "18", "--classifier-steps", "2", "--classifier-batch", "4"]
 TINY += ["--began-steps", "2", "--began-width", "4", "--began-batch", "4"]

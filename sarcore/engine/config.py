@@ -44,7 +44,7 @@ class FitConfig:
     deterministic: bool = False
     """Refuse operations whose result depends on timing (GPUs); the CPU is deterministic anyway."""
     num_workers: int = 0
-    """Processes that read the data; 0 reads in a thread beside the training."""
+    """Processes that read data not held in memory; 0 reads patches in a thread beside the training."""
     log_every: int = 10
     """Steps between two rows of metrics.jsonl."""
     sample_every: int = 200
