@@ -29,4 +29,4 @@ if __name__ == "__main__":
         port = free.getsockname()[1]
     # Forked, so that three processes import torch once.
     mp.start_processes(work, (int(sys.argv[1]), port), nprocs=int(sys.argv[1]), start_method="fork")
-    print(len(ALL))
+    sys.stdout.write(str(len(ALL)))

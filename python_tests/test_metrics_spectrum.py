@@ -95,7 +95,10 @@ def test_autocorrelation_of_waves_and_of_nothing():
     found = autocorrelation(wave, 8)
     np.testing.assert_allclose(found[0], 1, atol=1e-6)
     np.testing.assert_allclose(found[1], np.cos(np.pi / 4 * np.arange(1, 9)), atol=0.02)
-    for x in (torch.full((2, 1, 16, 16), 0.3), torch.empty(0, 1, 16, 16), torch.full((1, 1, 16, 16), torch.nan)):
+    constant = torch.full((1, 1, 9, 9), 0.1, dtype=torch.float64)
+    assert (constant.mean() - 0.1).abs() > 0  # rounding, which is no texture
+    assert (radial_spectrum(constant, 8) == -20).all()
+    for x in (constant, torch.empty(0, 1, 16, 16), torch.full((1, 1, 16, 16), torch.nan)):
         assert autocorrelation(x).isnan().all()
     for message, lags in (("less than the images' sides, got 16", 16), ("lags must be 1 to 4095, got 0", 0)):
         with pytest.raises(ValueError, match=message):

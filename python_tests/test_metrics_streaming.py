@@ -202,6 +202,20 @@ def test_calibration_error_by_hand():
     assert metric.compute().item() == pytest.approx(peer.item(), rel=1e-4)
 
 
+def test_confidence_on_an_edge_belongs_to_the_bin_below():
+    metric = metrics.CalibrationError(2, bins=2)
+    metric.update(torch.tensor([[0.0, 0.0], [math.log(0.6), math.log(0.4)]]), torch.tensor([1, 0]))
+    assert metric.compute().item() == pytest.approx((0.5 + 0.4) / 2, rel=1e-6)  # one bin for both would give 0.05
+
+
+def test_a_result_is_not_changed_by_what_comes_after():
+    metric = metrics.ConfusionMatrix(2)
+    metric.update(torch.tensor([0, 1]), torch.tensor([0, 0]))
+    before = metric.compute()
+    metric.update(torch.tensor([1, 1]), torch.tensor([1, 1]))
+    assert before.tolist() == [[1, 1], [0, 0]]
+
+
 def test_diversity_is_that_of_the_batches():
     clean, noisy = pictures()
     metric = metrics.DiversityRatio()
