@@ -79,3 +79,11 @@ def config(steps: int = 12, **changes) -> FitConfig:
 def rows(run: Path) -> list[dict]:
     timed = ("images_per_second", "seconds")
     return [{k: v for k, v in row.items() if k not in timed} for row in read_metrics(run)]
+
+
+def stop_at(step: int):
+    def on_step(now, logs):
+        if now == step:
+            raise KeyboardInterrupt
+
+    return on_step

@@ -1,5 +1,6 @@
 """The loop: the caller's generators, a second Ctrl-C, divergence, mixed precision, no noise, bad requests."""
 
+import contextlib
 import json
 import logging
 import math
@@ -12,11 +13,12 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torchmetrics import MeanMetric
 
-from sarcore.engine import Diverged, Interrupted, fit
+from sarcore.engine import Diverged, Interrupted, Validation, fit, load_weights, read_metrics
 from sarcore.errors import DataError, SarcoreError
 
-from .engine_pair import Pair, config, data
+from .engine_pair import Pair, config, data, rows, stop_at
 
 
 def test_callers_generators_are_left_alone(tmp_path):
@@ -90,32 +92,125 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path):
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step_000004"]
 
 
-def test_bf16_forward_sees_the_weights_of_the_last_optimizer_step(tmp_path):
-    """Autocast caches its copies of the weights; two steps of optimizers in one block must not read old ones."""
+class Sloped(nn.Module):
+    """One weight that moves by one per step, scores that are given, and a scheduler."""
 
-    class Twice(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = nn.Linear(16, 4, bias=False)
+    def __init__(self, scores=(0.0,)) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(()))
+        self.register_buffer("seen", torch.zeros(()))
+        self.scores = scores
 
-        def configure_optimizers(self):
-            return {"net": torch.optim.SGD(self.parameters(), lr=1.0)}
+    def configure_optimizers(self):
+        return {"net": torch.optim.SGD(self.parameters(), lr=1.0)}
 
+    def configure_schedulers(self, optimizers):
+        return {"net": torch.optim.lr_scheduler.ExponentialLR(optimizers["net"], gamma=0.5)}
+
+    def training_step(self, batch, step):
+        rate = step.optimizers["net"].param_groups[0]["lr"]
+        step.zero_grad()
+        step.backward(-self.weight)
+        step.update()
+        self.seen.add_(1)
+        return {"loss": self.weight.detach().clone(), "lr": rate}
+
+
+def judge(mode="max"):
+    def step(task, batch, metrics):
+        assert not task.training
+        torch.rand(1)  # a draw that must not reach the training
+        metrics["score"].update(task.scores[int(task.seen) - 1], weight=len(batch[0]))
+
+    return Validation(data(7), {"score": MeanMetric()}, step, "score", mode, batch_size=3)
+
+
+def test_schedulers_are_stepped_after_every_step_and_go_on(tmp_path):
+    fit(Sloped(), data(), config(steps=3), tmp_path)
+    fit(Sloped(), data(), config(steps=6), tmp_path)
+    assert [row["lr"] for row in rows(tmp_path)] == [1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125]
+    assert rows(tmp_path)[-1]["loss"] == sum(0.5**i for i in range(6))
+
+
+def test_the_best_checkpoint_is_kept_and_named(tmp_path):
+    scores = (0.1, 0.2, 0.9, 0.3, 0.4, 0.5, 0.6, 0.7)
+    settings = config(steps=8, validate_every=1, checkpoint_every=4, keep_last=1)
+    result = fit(Sloped(scores), data(), settings, tmp_path, validation=judge())
+    assert result.best == tmp_path / "checkpoints/step_000003"
+    assert not result.stopped_early
+    assert {path.name for path in result.best.parent.iterdir()} == {"step_000003", "step_000008"}
+    assert [row["val/score"] for row in rows(tmp_path)] == pytest.approx(scores)
+    assert result.last_logs["val/score"] == pytest.approx(0.7)
+    meta, weights = load_weights(tmp_path, kind="sloped", which="best")
+    assert meta["score"] == {"name": "score", "value": pytest.approx(0.9), "mode": "max"}
+    assert weights["seen"] == 3
+
+
+def test_validation_with_every_checkpoint_by_default(tmp_path):
+    fit(Sloped([0.5] * 9), data(), config(steps=9), tmp_path, validation=judge())
+    assert [row["step"] for row in rows(tmp_path) if "val/score" in row] == [4, 8, 9]
+
+
+def test_patience_ends_a_run_early_also_when_it_was_resumed(tmp_path):
+    scores = (0.5, 0.4, 0.7, 0.8, 0.9, 0.9, 0.9, 0.9)
+    settings = {"steps": 8, "validate_every": 1, "checkpoint_every": 8, "patience": 3}
+    with pytest.raises(Interrupted):
+        fit(Sloped(scores), data(), config(**settings), tmp_path, validation=judge("min"), on_step=stop_at(4))
+    result = fit(Sloped(scores), data(), config(**settings), tmp_path, validation=judge("min"))
+    assert (result.steps, result.stopped_early, result.best.name) == (5, True, "step_000002")
+    assert json.loads((tmp_path / "status.json").read_text())["state"] == "stopped early"
+    again = fit(Sloped(scores), data(), config(**settings), tmp_path, validation=judge("min"))
+    assert (again.steps, again.stopped_early) == (5, True)
+    on = fit(Sloped(scores), data(), config(**settings | {"patience": 0}), tmp_path, validation=judge("min"))
+    assert (on.steps, on.stopped_early) == (8, False)
+
+
+def test_looking_does_not_change_the_training(tmp_path):
+    fit(Pair(), data(), config(steps=6), tmp_path / "plain")
+
+    def step(task, batch, metrics):
+        metrics["real"].update(task.loss(batch[0].flatten(1)))
+
+    watched = Validation(data(9), {"real": MeanMetric()}, step, "real", "min")
+    fit(Pair(), data(), config(steps=6, validate_every=1), tmp_path / "watched", validation=watched)
+    training = [{k: v for k, v in row.items() if k != "val/real"} for row in rows(tmp_path / "watched")]
+    assert training == rows(tmp_path / "plain")
+
+
+@pytest.mark.parametrize(
+    ("end", "state"), [(None, "finished"), (KeyboardInterrupt, "interrupted"), (OSError, "failed")]
+)
+def test_the_status_says_how_a_run_ended(tmp_path, end, state):
+    def on_step(step, logs):
+        if end is not None and step == 3:
+            raise end("no more")
+
+    with pytest.raises((Interrupted, OSError)) if end else contextlib.nullcontext():
+        fit(Pair(), data(), config(steps=5), tmp_path, on_step=on_step)
+    status = json.loads((tmp_path / "status.json").read_text())
+    assert (status["state"], status["step"], status["steps"]) == (state, 3 if end else 5, 5)
+    assert bool(status["message"]) == bool(end)
+
+
+def test_seconds_count_all_sessions(tmp_path):
+    fit(Pair(), data(), config(steps=3), tmp_path)
+    fit(Pair(), data(), config(steps=6), tmp_path)
+    seconds = [row["seconds"] for row in read_metrics(tmp_path)]
+    assert seconds == sorted(seconds)
+    assert seconds[3] > seconds[2] > 0
+
+
+def test_what_goes_wrong_is_noted(tmp_path):
+    class Dead(Pair):
         def training_step(self, batch, step):
-            outputs = []
-            for _ in range(2):
-                out = self.net(batch[0].flatten(1))
-                outputs.append(out.detach())
-                step.zero_grad()
-                step.backward(out.float().square().mean())
-                step.update()
-            dtypes.append(out.dtype)
-            return {"loss": 0.0, "change": (outputs[1] - outputs[0]).abs().max()}
+            return {**super().training_step(batch, step), "dead_fraction": 0.99}
 
-    dtypes: list[torch.dtype] = []
-    result = fit(Twice(), data(), config(steps=1, precision="bf16-mixed"), tmp_path)
-    assert dtypes == [torch.bfloat16]
-    assert result.last_logs["change"] > 1e-3
+    result = fit(Dead(), data(), config(steps=110, log_every=10, sample_every=1000, checkpoint_every=70), tmp_path)
+    assert len(result.notes) == 1
+    assert "softplus" in result.notes[0]
+    assert result.notes[0] in (tmp_path / "metrics.jsonl").read_text()
+    again = fit(Dead(), data(), config(steps=150, log_every=10, sample_every=1000), tmp_path)
+    assert again.notes == ()  # said already
 
 
 def test_nothing_is_printed_and_nothing_is_written_elsewhere(tmp_path, capfd, monkeypatch):

@@ -118,6 +118,8 @@ class _Loop:
         self.best = BestSoFar(validation.mode) if validation else None
         if self.best is not None and state.get("best"):
             self.best.load(state["best"])
+        if "detectors" in state:
+            observer.detectors.load(state["detectors"])
         self.logs: dict[str, float] = {}
 
     def run(self, dataset: Dataset[Any], stop: StopRequest, on_step: OnStep | None) -> FitResult:
@@ -168,8 +170,9 @@ class _Loop:
             self.logs |= self.observer.log(values)
         self._check_losses(values)
         with self.observer.looking():
-            if sample:
-                self.observer.samples()
+            statistics = self.observer.samples() if sample else {}
+            if log or sample:
+                self.observer.detect(values, statistics)
             score, better = self._validate(validation) if validation is not None and validate else (None, False)
             if save or better or self._exhausted():
                 self._save(score)
@@ -197,7 +200,11 @@ class _Loop:
         broken = first_not_finite(self.training.task)
         if broken is not None:
             raise self._diverged(f"The weight {broken} became NaN or infinite")
-        extra = {"seconds": self.observer.seconds, "best": self.best.state() if self.best else None}
+        extra = {
+            "seconds": self.observer.seconds,
+            "best": self.best.state() if self.best else None,
+            "detectors": self.observer.detectors.state(),
+        }
         self.checkpoints.save(self.training, extra, score)
 
     def _interrupted(self, number: int) -> Interrupted:

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sarcore.engine.config import FitConfig
+from sarcore.engine.detectors import Detectors
 from sarcore.engine.distributed import is_main_process, mean, rank, world_size
 from sarcore.engine.logs import RunLogs, real_images
 from sarcore.engine.randomness import preserved_rng
@@ -42,7 +43,7 @@ class Observer:
             if is_main_process()
             else None
         )
-        self._real: dict[str, Any] = {}
+        self.detectors = Detectors()
         self.state: State = "finished"
         self.begin()
         for note in [*notes, *([self._logs.note_at_start] if self._logs and self._logs.note_at_start else [])]:
@@ -81,7 +82,7 @@ class Observer:
         if self._logs is None or not self.shows_samples:
             return
         with self.looking(), preserved_rng():
-            self._real = self._logs.real(real_images(dataset, SAMPLES, self.config.seed))
+            self.detectors.real = self._logs.real(real_images(dataset, SAMPLES, self.config.seed))
 
     def note(self, text: str) -> None:
         """A sentence for the user."""
@@ -91,7 +92,8 @@ class Observer:
 
     def scalars(self, scalars: Mapping[str, Tensor | float]) -> dict[str, float]:
         """The scalars of a step as numbers, tensors as their mean over the processes; waits for the device."""
-        tensors = [value.detach().float() for value in scalars.values() if isinstance(value, Tensor)]
+        device = self.training.fabric.device
+        tensors = [v.detach().reshape(()).to(device, torch.float64) for v in scalars.values() if isinstance(v, Tensor)]
         means = iter(mean(torch.stack(tensors)).tolist() if tensors else [])
         return {name: next(means) if isinstance(v, Tensor) else float(v) for name, v in scalars.items()}
 
@@ -111,6 +113,11 @@ class Observer:
         with preserved_rng(), torch.no_grad(), self.training.averaged_weights():
             images: Tensor = self.training.task.sample_grid(SAMPLES)  # type: ignore[operator]
         return {} if self._logs is None else self._logs.samples(self.training.step, images)
+
+    def detect(self, values: Mapping[str, float], statistics: Mapping[str, Any]) -> None:
+        """Note what goes wrong without an error."""
+        for sentence in self.detectors.observe(self.training.step, values, statistics or None):
+            self.note(sentence)
 
     def validate(self, validation: Validation) -> dict[str, float]:
         """Compute and log the metrics; the numbers."""

@@ -35,7 +35,8 @@ class Task(Protocol):
         """
 
 
-class Scheduled(Task, Protocol):
+@runtime_checkable
+class Scheduled(Protocol):
     """A task whose learning rates follow schedulers."""
 
     def configure_schedulers(self, optimizers: Mapping[str, Optimizer]) -> dict[str, LRScheduler]:

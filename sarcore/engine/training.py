@@ -18,6 +18,7 @@ from sarcore.engine.ema import WeightAverage
 from sarcore.engine.networks import channels_last
 from sarcore.engine.randomness import draw_generator, rng_state, set_rng_state
 from sarcore.engine.step import TrainingStep
+from sarcore.engine.task import Scheduled
 from sarcore.errors import CheckpointError
 
 
@@ -29,8 +30,9 @@ class Training:
         self.fabric = fabric
         self.step = 0
         self.optimizers: dict[str, Optimizer] = task.configure_optimizers()  # type: ignore[operator]  # checked by fit
-        configure = getattr(task, "configure_schedulers", None)
-        self.schedulers: dict[str, LRScheduler] = configure(self.optimizers) if configure else {}
+        self.schedulers: dict[str, LRScheduler] = {}
+        if isinstance(task, Scheduled):
+            self.schedulers = task.configure_schedulers(self.optimizers)
         self.average = WeightAverage(task, config.ema) if config.ema else None
         self._channels_last = config.channels_last
         self._scaler = getattr(fabric.strategy.precision, "scaler", None)

@@ -63,7 +63,9 @@ class BEGANConfig:
     skip_h0: bool = True
     """Concatenate the decoder's first tensor after every upsampling."""
     loss: LossName = "l1"
+    """Reconstruction loss: mean absolute difference, or distance of the histograms."""
     bins: int = 64
+    """Bins of the histogram loss."""
     omega: float = 0.001
     """Weight of the mean squared pixel difference in the histogram loss."""
     l1_weight: float = 0.0
@@ -77,12 +79,15 @@ class BEGANConfig:
     k_ema: float = 0.99
     """Decay of that running mean."""
     lr: float = 1e-4
+    """Learning rate of both networks (Adam)."""
     betas: tuple[float, float] = (0.9, 0.999)
+    """Adam's decays of the mean gradient and of its square."""
     eps: float = 1e-8
     """Adam's eps; it must stay well below the gradients, which are small for the histogram loss."""
     lr_patience: int = 5000
     """Steps without a better M before the learning rate is halved; 0 keeps it."""
     lr_min: float = 2e-5
+    """Rate below which it is not halved."""
 
     def __post_init__(self) -> None:
         base_and_doublings(self.size)

@@ -36,6 +36,7 @@ class ClassifierConfig:
     head: tuple[int, ...] = (256, 256)
     """Widths of the hidden fully connected layers."""
     optimizer: Optimizer = "adamw"
+    """AdamW, or SGD with Nesterov momentum."""
     lr: float = 1e-3
     """Peak learning rate (AdamW); SGD wants about 0.05 at batch 32."""
     weight_decay: float = 0.01
@@ -43,10 +44,11 @@ class ClassifierConfig:
     momentum: float = 0.9
     """Nesterov momentum of SGD."""
     label_smoothing: float = 0.0
+    """Share of the target that is spread over all classes."""
     total_steps: int = 1000
     """Length of the cosine schedule, steps; the rate stays at its end afterwards."""
     warmup_steps: int = 50
-    """Steps of linear rise to the peak rate."""
+    """Steps of linear rise to the peak rate, at most half of all."""
     augment: Augment = "flips"
     """flips: each patch along azimuth and along range with probability 1/2; speckle: flips, and more speckle; none."""
     speckle_looks: tuple[float, float] = (8.0, 32.0)

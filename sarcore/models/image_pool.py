@@ -21,7 +21,7 @@ class ImagePool(nn.Module):
     >>> pool(torch.rand(6, 1, 8, 8), draws).shape, int(pool.count)
     (torch.Size([6, 1, 8, 8]), 4)
 
-    In a training step: `pool(torch.cat(fakes).detach(), step.draw(pool.sample, n))`, once per step with the whole batch
+    In a training step: `pool(step.join(fakes).detach(), step.draw(pool.sample, n))`, once per step with the whole batch
     of the process. Processes that train together (torch.distributed) fill one pool: all see the images of all, so
     every process holds the same, and what comes out does not depend on how many share the batch.
 
