@@ -1,159 +1,280 @@
-"""The page of a run that is written here by hand: what it says, that it stands alone, and what it refuses."""
+"""The page of training runs: what it says of every file, of files that are missing or damaged, and how big it gets."""
 
+import base64
 import html
+import io
 import json
+import platform
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from sarcore.data import write_image
+from sarcore.cli.app import run as main
 from sarcore.errors import SarcoreError
-from sarcore.report import plots, write_report
-from sarcore.report.page import change, duration, percent, span
+from sarcore.report import write_report
+from sarcore.report.run_folder import best_score, read_run, seconds_left, state_of
+from sarcore.report.samples import PAGE_BYTES, cell_of
+
+from .report_runs import CLASSES, picture, write_run
 
 
-def three(baseline, augmented, low, high, n=3):
-    def interval(mean, low, high):
-        return {"mean": mean, "low": low, "high": high, "n": n}
-
-    return {
-        "baseline": interval(
-            baseline, None if low is None else baseline - 0.02, None if low is None else baseline + 0.02
-        ),
-        "augmented": interval(
-            augmented, None if low is None else augmented - 0.02, None if low is None else augmented + 0.02
-        ),
-        "difference": interval(augmented - baseline, low, high),
-    }
+def text_of(page):
+    body = re.sub(r"<(script|style).*?</\1>", " ", page.read_text(), flags=re.S)
+    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body)))
 
 
-def write_run(run, *, synthetic=True, class_name="water", one_seed=False):
-    low, high = (None, None) if one_seed else (-0.011, 0.043)
-    score = three(0.801, 0.817, low, high)
-    classes = [class_name, "forest"]
-    seeds = [0] if one_seed else [0, 1, 2]
-    one = {"balanced_accuracy": 0.8, "overall_accuracy": 0.79, "macro_f1": 0.78, "confusion": [[8, 2], [2, 8]]}
-    arms = {arm: [{"seed": s, **one} for s in seeds] for arm in ("baseline", "augmented")}
-    bins = np.full(64, 1 / 64).tolist()
-    numbers = {"mean": 0.31, "std": 0.12, "std_of_patch_means": 0.02, "mean_of_patch_stds": 0.11}
-    results = {
-        "kind": "augmentation",
-        "class": class_name,
-        "classes": classes,
-        "headline": {
-            "verdict": "no measurable difference",
-            "text": f"Adding 9 {class_name} patches <changed> nothing.",
-        },
-        "summary": {
-            **dict.fromkeys(("balanced_accuracy", "overall_accuracy", "macro_f1"), score),
-            "recall": dict.fromkeys(classes, score),
-            "over_scenes": {"low": -0.05, "high": 0.06, "scenes": 7},
-        },
-        "arms": arms,
-        "dataset": {
-            "name": "set",
-            "synthetic": synthetic,
-            "shape": [1, 32, 32],
-            "radiometry": {},
-            "scenes_known": True,
-            "leakage": ["2 patches are in both parts"],
-            "patches": {part: dict.fromkeys(classes, 11) for part in ("train", "test")},
-            "scenes": {"train": 15, "test": 7},
-        },
-        "began": {},
-        "quality": {
-            "histogram_real": bins,
-            "histogram_generated": bins,
-            "histogram_native": bins,
-            "real": numbers,
-            "generated": numbers,
-            "distance": {"emd": 0.0123, "l2": 4.5e-5},
-            "floor": {"emd": 0.0011, "l2": 2e-6},
-        },
-        "seconds": 61.0,
-    }
-    config = {
-        "scenario": "simple", "filter": "bicubic", "preset": "sarcore", "began_width": 8, "began_steps": 40,
-        "began_batch": 4, "depth": 18, "init": "random", "classifier_lr": 0.001, "classifier_steps": 20,
-        "classifier_batch": 4, "precision": "32-true", "synthetic": 9,
-    }  # fmt: skip
-    info = {
-        "config": config,
-        "seeds": seeds,
-        "versions": {"sarcore": "0.1.0"},
-        "hardware": {"cpu": "Some CPU", "threads": 2, "gpus": []},
-    }
-    (run / "grids").mkdir(parents=True)
-    for name in ("real", "prepared", "generated"):
-        write_image(
-            run / "grids" / f"{name}.png", np.random.default_rng(0).integers(0, 255, (1, 34, 34), dtype=np.uint8)
+def frames(page):
+    return json.loads(re.search(r'<script type="application/json" id="frames">(.*?)</script>', page.read_text())[1])
+
+
+def charts(page):
+    """Title -> its series, from the data that the page's script reads."""
+    found = re.findall(r'<figure class="chart".*?</figure>', page.read_text(), flags=re.S)
+    titled = [(re.search(r"<b>(.*?)</b>", one)[1], re.search(r"<script[^>]*>(.*?)</script>", one)[1]) for one in found]
+    return {title: json.loads(data) for title, data in titled}
+
+
+def decoded(uri):
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
+
+
+def test_a_page_of_a_gan_says_what_its_folder_holds(tmp_path):
+    run = write_run(tmp_path / "first")
+    page = write_report(run, price=0.6)
+    assert page == run / "report.html"
+    text = text_of(page)
+    for expected in (
+        "BEGAN",
+        "finished",
+        "1 min 50 s",
+        "0.02 EUR",
+        "Some CPU, 2 threads",
+        "Some GPU",
+        "model.width 16",
+    ):
+        assert expected in text
+    assert "k has been at 1 for 1200 steps: the generator wins; lower --lambda-k <now>." in text
+    assert "<now>" not in page.read_text()
+    assert "5 of 5 steps with pictures are shown" in text
+    drawn = charts(page)
+    assert [one["label"] for one in drawn["Loss"]["series"]] == ["Loss d", "Loss g", "Loss real", "Loss fake"]
+    assert not drawn["k"]["log"]
+    assert drawn["M"]["series"][0]["x"] == list(range(10, 1001, 10))
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert drawn["M"]["series"][0]["y"] == pytest.approx([row["M"] for row in rows if "M" in row], rel=1e-3)
+
+
+def test_samples_histograms_and_spectra_of_every_step_are_in_the_page(tmp_path):
+    run = write_run(tmp_path / "run")
+    page = write_report(run)
+    data = frames(page)
+    assert data["steps"] == data["runs"][0]["steps"] == [200, 400, 600, 800, 1000]
+    for step, uri in data["runs"][0]["pictures"].items():
+        np.testing.assert_array_equal(
+            decoded(uri), np.asarray(Image.open(run / "samples" / f"step_{int(step):06d}.png"))
         )
-    (run / "results.json").write_text(json.dumps(results))
-    (run / "run.json").write_text(json.dumps(info))
-    (run / "began").mkdir()
-    rows = [{"step": s, "M": 0.1 / s, "loss_real": 0.1, "loss_fake": None, "k": 0.01 * s} for s in (1, 2, 3)]
-    (run / "began" / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return run
+    shown = re.findall(r'<img class="[^"]*" src="([^"]*)"', page.read_text())
+    np.testing.assert_array_equal(decoded(shown[0]), np.asarray(Image.open(run / "samples" / "step_001000.png")))
+    np.testing.assert_array_equal(decoded(shown[1]), np.asarray(Image.open(run / "samples" / "real.png")))
+    rows = [json.loads(line) for line in (run / "samples" / "statistics.jsonl").read_text().splitlines()]
+    for row in rows[1:]:
+        frame = data["runs"][0]["frames"][str(row["step"])]
+        assert frame["histogram"] == pytest.approx(row["histogram"], rel=1e-3, abs=1e-12)
+        assert frame["spectrum"] == pytest.approx(row["spectrum"], rel=1e-3, abs=1e-6)
+    assert [one["label"] for one in charts(page)["Histogram"]["series"]] == ["real", "generated"]
+    assert charts(page)["Diversity"]["series"][0]["y"] == [0.22, 0.22]
 
 
-def test_the_page_says_what_the_results_say(tmp_path):
-    page = write_report(write_run(tmp_path / "run")).read_text()
-    text = html.unescape(re.sub(r"<[^>]+>", " ", page))
-    assert "Adding 9 water patches <changed> nothing." in text
-    assert "<changed>" not in page  # escaped
-    assert "Synthetic data" in text
-    for expected in ("80.1", "78.1 to 82.1", "+1.6", "−1.1 to +4.3", "−5.0 and +6.0", "0.0123", "0.0011", "1 min 1 s"):
-        assert expected in text
-    for expected in ("2 patches are in both parts", "Some CPU, 2 threads", "16×16 pixels", "bicubic to 32×32"):
-        assert expected in text
+def test_a_page_of_a_classifier_shows_validation_and_confusion(tmp_path):
+    run = write_run(tmp_path / "run", kind="classifier")
+    page = write_report(run)
+    text, raw = text_of(page), page.read_text()
+    assert "Best balanced accuracy 0.78 highest, at step 600" in text
+    assert "best, step 600" in text
+    assert "Samples" not in text
+    assert [one["label"] for one in charts(page)["Recall of every class"]["series"]] == CLASSES
+    assert "validation at step 1 000" in text
+    assert "test part, at the end" in text
+    confusion = json.loads((run / "validation.jsonl").read_text().splitlines()[-1])["confusion"]
+    total = sum(confusion[0])
+    assert f'title="{confusion[0][0]} of {total} images of forest taken for forest"' in raw
+    assert f'style="--share:{confusion[0][0] / total:.3f}" class="high"' in raw
+    assert "Test, balanced accuracy 0.81" in text
 
 
-def test_the_page_stands_alone_and_is_the_same_every_time(tmp_path):
+def test_several_runs_are_compared(tmp_path):
+    runs = [write_run(tmp_path / "a" / "run"), write_run(tmp_path / "b" / "run", seed=1, width=32, gamma=0.5)]
+    page = write_report(runs, tmp_path / "page.html")
+    text = text_of(page)
+    assert "a/run · b/run" in text
+    differ, same = text[text.index("Settings that differ") :].split("settings that all runs share")
+    assert "model.width 16 32" in differ
+    assert "model.gamma – 0.5" in differ
+    assert "fit.steps" in same
+    assert "model.width" not in same.partition("Machine")[0]
+    assert [one["label"] for one in charts(page)["Loss real"]["series"]] == ["a/run", "b/run"]
+    assert len(frames(page)["runs"]) == 2
+    with pytest.raises(SarcoreError, match="--out page.html"):
+        write_report(runs)
+
+
+def test_the_page_is_the_same_every_time_and_names_no_address(tmp_path):
     run = write_run(tmp_path / "run")
     page = write_report(run).read_text()
-    sources = re.findall(r'(?:src|href)="([^"]*)"', page)
-    assert len(sources) == 9
-    assert all(source.startswith("data:image/") for source in sources)
-    assert "<script" not in page
-    assert "url(" not in page
     assert write_report(run).read_text() == page
+    assert "default-src 'none'" in page
+    assert not re.search(r"https?://|url\(|@import", page)
+    assert all(source.startswith("data:") for source in re.findall(r'(?:src|href)="([^"]*)"', page))
 
 
-def test_real_data_one_seed_and_names_that_look_like_html(tmp_path):
-    page = write_report(write_run(tmp_path / "run", synthetic=False, one_seed=True, class_name="<b>x</b>")).read_text()
-    assert "Synthetic data" not in page
-    assert "one seed" in page
-    assert "<b>x</b>" not in page
-    assert "&lt;b&gt;x&lt;/b&gt;" in page
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("running", "running"), ("interrupted", "interrupted"), ("diverged", "diverged"), ("failed", "failed"),
+        ("stopped early", "stopped early"),
+    ],
+)  # fmt: skip
+def test_every_state_has_a_page(tmp_path, state, said):
+    run = write_run(tmp_path / "run", kind="classifier", state=state)
+    page = write_report(run)
+    assert re.search(rf'<span class="badge {said.split()[0]}">{said}</span>', page.read_text())
+    text = text_of(page)
+    assert ("of 1 000" in text) == (state != "stopped early")
+    assert ("left" in text) == (state == "running")
 
 
-def test_what_is_no_finished_run_is_refused(tmp_path):
-    with pytest.raises(SarcoreError, match=r"missing/results\.json"):
-        write_report(tmp_path / "missing")
+def test_a_run_whose_process_is_gone_was_killed(tmp_path):
+    run = write_run(tmp_path / "run", state="running")
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    status = json.loads((run / "status.json").read_text())
+    (run / "status.json").write_text(json.dumps({**status, "pid": gone.pid}))
+    state, sentence = state_of(read_run(run))
+    assert state == "killed"
+    assert sentence.startswith(f"Process {gone.pid} is gone: the run was killed. Given again, its command goes on")
+    assert sentence.endswith("Or it trains on another machine.")
+    assert "killed" in text_of(write_report(run))
+    (run / "run.lock").write_text(f"process {gone.pid} on {platform.node()}\n")
+    assert state_of(read_run(run)) == ("killed", sentence.removesuffix(" Or it trains on another machine."))
+    (run / "run.lock").write_text(f"process {gone.pid} on node7\n")
+    state, sentence = state_of(read_run(run))
+    assert (state, sentence) == ("running", "It trains on node7, which was last heard of 2027-01-15 08:01 UTC.")
+
+
+def test_a_run_that_has_only_begun_has_a_page(tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "run.json").write_text('{"config": {"command": "train began", "steps": 40}}')
+    text = text_of(write_report(run))
+    assert "Nothing has been logged yet." in text
+    assert "BEGAN" in text
+    assert "no status.json" in text
+
+
+def test_damaged_files_are_named_and_the_rest_is_shown(tmp_path):
     run = write_run(tmp_path / "run")
-    (run / "grids" / "real.png").unlink()
-    with pytest.raises(SarcoreError, match="incomplete"):
-        write_report(run)
-    (run / "results.json").write_text('{"kind": "began"}')
-    with pytest.raises(SarcoreError, match="augmentation"):
-        write_report(run)
-    (run / "results.json").write_text("{")
-    with pytest.raises(SarcoreError, match="cannot be read"):
-        write_report(run)
-    assert not (run / "report.html").exists()
+    (run / "config.toml").write_text("steps = = 3")
+    (run / "status.json").write_text("{")
+    (run / "samples" / "step_000400.png").write_bytes(b"no picture")
+    (run / "samples" / "real.png").unlink()
+    (run / "checkpoints" / "step_000800" / "meta.json").write_text("")
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    lines[3], lines[4] = lines[3][:20], "[1, 2]"
+    (run / "metrics.jsonl").write_text("\n".join(lines) + '\n{"step": 10')
+    page = write_report(run)
+    text = text_of(page)
+    for expected in (
+        "config.toml: is damaged",
+        "status.json: is damaged",
+        "samples/step_000400.png: cannot be shown",
+        "metrics.jsonl: 2 of 102 lines cannot be read and are left out",
+        "There is no picture of real images",
+        "model.width 16",  # from run.json
+    ):
+        assert expected in text
+    assert frames(page)["steps"] == [200, 600, 800, 1000]
+    assert charts(page)["M"]["series"][0]["x"][:5] == [10, 20, 30, 60, 70]
 
 
-def test_numbers_are_written_plainly():
-    assert percent(None) == "–"
-    assert (change(0.0004), change(-0.0006)) == ("0.0", "−0.1")
-    assert span({"low": -0.2, "high": 1.3}) == "0.0 to 100.0"
-    assert span({"low": -0.2, "high": 0.3}, True) == "−20.0 to +30.0"
-    assert [duration(s) for s in (0.2, 59.9, 3599.7, 7200)] == ["0 s", "1 min 0 s", "1 h 0 min", "2 h 0 min"]
+def test_nan_breaks_a_line_and_does_not_scale_the_axis(tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    values = [1.0, 2.0, None, 3.0, 4.0]
+    rows = [json.dumps({"step": i, "loss": value}) for i, value in enumerate(values)]
+    (run / "metrics.jsonl").write_text("\n".join([*rows, '{"step": 5, "loss": NaN}', '{"step": 6, "loss": Infinity}']))
+    page = write_report(run)
+    one = charts(page)["Loss"]
+    assert one["series"][0]["y"] == [*values, None, None]
+    assert one["y"][1] < 5
+    assert re.search(r'<path class="line c0" d="(.*?)"', page.read_text())[1].count("M") == 2
 
 
-def test_grids_are_embedded_byte_for_byte(tmp_path):
-    import base64
+def test_a_page_stays_small_and_says_what_it_leaves_out(tmp_path):
+    run = write_run(tmp_path / "run", cells=8, side=80)
+    last = (run / "samples" / "step_001000.png").read_bytes()
+    for step in range(1010, 1600, 10):
+        (run / "samples" / f"step_{step:06d}.png").write_bytes(last)
+    page = write_report(run)
+    assert page.stat().st_size < 5e6
+    steps = frames(page)["steps"]
+    assert steps[0] == 200
+    assert steps[-1] == 1590
+    assert 12 <= len(steps) < 64
+    assert f"{len(steps)} of 64 steps with pictures are shown; of every grid 25 of 64 images" in text_of(page)
+    both = write_report([run, write_run(tmp_path / "other", cells=8, side=80)], tmp_path / "both.html")
+    assert both.stat().st_size < 5e6
 
-    path = write_image(tmp_path / "a.png", np.arange(64, dtype=np.uint8).reshape(1, 8, 8))
-    assert base64.b64decode(plots.png_uri(path).partition(",")[2]) == path.read_bytes()
+
+def test_pictures_of_any_size_and_kind_fit(tmp_path):
+    run = write_run(tmp_path / "run")
+    noise = np.random.default_rng(0).integers(1, 255, (1200, 1100, 3), dtype=np.uint8)
+    for file in (run / "samples").glob("*.png"):
+        Image.fromarray(noise).save(file, compress_level=1)
+    page = write_report(run)
+    assert PAGE_BYTES / 8 < page.stat().st_size < 5e6
+    assert "the upper left of every picture" in text_of(page)
+
+
+def test_the_cells_of_a_grid_are_found():
+    rng = np.random.default_rng(0)
+    assert cell_of(picture(rng, 4, 20, 0.5)) == (20, 20, 2)
+    assert cell_of(np.stack([picture(rng, 3, 16, 0.5)] * 3, axis=-1)) == (16, 16, 2)
+    assert cell_of(rng.integers(1, 255, (50, 50), dtype=np.uint8)) is None
+    assert cell_of(np.zeros((20, 20), dtype=np.uint8)) is None
+
+
+def test_best_score_and_time_left(tmp_path):
+    run = read_run(write_run(tmp_path / "run", kind="classifier", state="running"))
+    assert best_score(run) == ("val/balanced_accuracy", 300, 0.78, "max")
+    for meta in run.checkpoints:
+        meta["score"]["mode"] = "min"
+    assert best_score(run) == ("val/balanced_accuracy", 500, 0.71, "min")
+    assert seconds_left(run) == pytest.approx(500 * 0.11)
+    assert run.step == 500
+    assert run.steps == 1000
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    with pytest.raises(SarcoreError, match="missing: there is no such run folder"):
+        write_report(tmp_path / "missing")
+    with pytest.raises(SarcoreError, match=r"holds no run: none of metrics\.jsonl, status\.json"):
+        write_report(tmp_path)
+    with pytest.raises(ValueError, match="price is -1"):
+        write_report(write_run(tmp_path / "run"), price=-1.0)
+    with pytest.raises(ValueError, match="no run folder"):
+        write_report([])
+
+
+def test_the_command_writes_pages_of_one_and_of_several_runs(tmp_path, capsys):
+    first, second = (str(write_run(tmp_path / name, kind="classifier")) for name in ("first", "second"))
+    assert main(["report", first, "--price", "0.5"]) == 0
+    assert f"Page: {first}/report.html" in capsys.readouterr().out
+    assert main(["report", first, second, "--out", str(tmp_path / "both.html")]) == 0
+    assert "2 training runs" in (tmp_path / "both.html").read_text()
+    capsys.readouterr()
+    assert main(["report", first, second]) == 1
+    assert "say where with --out page.html" in capsys.readouterr().err

@@ -41,12 +41,17 @@ def evaluate(
     tables.classification(result, result["classes"], title, console)
 
 
-def report(run: Positional[Path], /) -> None:
-    """Write the page of a finished experiment again.
+def report(runs: Positional[tuple[Path, ...]], /, *, out: Path | None = None, price: float | None = None) -> None:
+    """Write one HTML page about a run, or about several side by side: curves, samples, validation, settings.
+
+    The page needs no server and no network. A run that is training, was killed or lost files has a page too.
 
     Args:
-        run: Run folder of `experiment augmentation`.
+        runs: Run folders of `train`, or one of `experiment augmentation`.
+        out: The page; report.html in the folder of the run without it. Several runs need it.
+        price: EUR per hour of the machine, for the cost of the training.
     """
     from sarcore.report import write_report
 
-    Console(highlight=False).print(f"Page: {write_report(run).resolve()}", markup=False, soft_wrap=True)
+    page = write_report(runs, out, price=price)
+    Console(highlight=False).print(f"Page: {page.resolve()}", markup=False, soft_wrap=True)

@@ -11,7 +11,20 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from sarcore.report.plots import AUGMENTED, BASELINE, INK, STYLE
+BASELINE, AUGMENTED, QUIET, INK = "#5d7287", "#d0672a", "#a9b4bf", "#1d252c"
+STYLE: dict[Any, Any] = {
+    "font.size": 9.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": QUIET,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "legend.frameon": False,
+}
 
 Image = npt.NDArray[np.floating[Any]]
 

@@ -1,0 +1,40 @@
+"""``sarcore watch``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from rich.console import Console
+from tyro.conf import Positional
+
+
+def watch(run: Positional[Path], /, *, once: bool = False, every: float = 2.0) -> None:
+    """Show how a training goes, until Ctrl-C: progress, time left, the last scalars, validation, notes.
+
+    It reads the files of the run folder and disturbs nothing, also from another machine that sees the folder.
+
+    Args:
+        run: Run folder of a training.
+        once: Print the state once and end.
+        every: Seconds between two looks.
+    """
+    from rich.live import Live
+
+    from sarcore.cli.live import view
+    from sarcore.report.run_folder import read_run
+
+    if not every > 0.0:
+        raise ValueError(f"every is {every}; give seconds above 0.")
+    console = Console(highlight=False)
+    shown = view(read_run(run), console.width)
+    if once:
+        console.print(shown)
+        return
+    try:
+        with Live(shown, console=console, auto_refresh=False) as live:
+            while True:
+                time.sleep(every)
+                live.update(view(read_run(run), console.width), refresh=True)
+    except KeyboardInterrupt:  # how it is meant to end
+        return

@@ -1,0 +1,120 @@
+"""The tables of a page of training runs: confusion, results, checkpoints, settings and their differences, machines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sarcore.report.formats import duration, number, words
+from sarcore.report.run_folder import RunFolder, best_score, flatten
+
+
+def confusions(run: RunFolder) -> list[dict[str, Any]]:
+    """The confusion of the last validation and of every part that ``results.json`` scores, ready for a table."""
+    found: list[tuple[str, Any]] = []
+    last = next((row for row in reversed(run.validation) if "confusion" in row), None)
+    if last is not None:
+        found.append((f"validation at step {number(last['step'])}", last["confusion"]))
+    parts = ((name, part) for name, part in run.results.items() if isinstance(part, Mapping))
+    found += [(f"{name} part, at the end", part["confusion"]) for name, part in parts if "confusion" in part]
+    tables = [(title, _matrix(counts)) for title, counts in found]
+    if any(rows is None for _, rows in tables):
+        run.problems.append("A confusion matrix is no square table of counts and is left out.")
+    return [{"run": run.name, "title": title, **_shares(rows, run.classes)} for title, rows in tables if rows]
+
+
+def settings(runs: Sequence[RunFolder]) -> dict[str, Any]:
+    """The configurations as rows (name, value per run): those that differ, and those that all runs share."""
+    flat = [flatten(run.config) for run in runs]
+    names = dict.fromkeys(name for one in flat for name in one)
+    rows = [(name, [_written(one[name]) if name in one else "–" for one in flat]) for name in names]
+    differ = [row for row in rows if len(set(row[1])) > 1]
+    return {"differ": differ, "same": [(name, values[0]) for name, values in rows if len(set(values)) == 1]}
+
+
+def results(runs: Sequence[RunFolder]) -> list[tuple[str, list[str]]]:
+    """Scalars of ``results.json``, without what the page says elsewhere."""
+    skipped = ("last.", "steps", "seconds", "images_per_second", "kind", "data", "config")
+    flat = [flatten(run.results) for run in runs]
+    names = dict.fromkeys(name for one in flat for name, value in one.items() if isinstance(value, (int, float)))
+    kept = [name for name in names if not name.startswith(skipped)]
+    return [(words(name.replace(".", ", ")), [_shown(one.get(name)) for one in flat]) for name in kept]
+
+
+def checkpoints(run: RunFolder) -> list[dict[str, Any]]:
+    """What every checkpoint of a run is worth, and which one is the best."""
+    best = best_score(run)
+    rows = []
+    for meta in run.checkpoints:
+        score = meta.get("score") if isinstance(meta.get("score"), Mapping) else {}
+        value = score.get("value") if score else None
+        name = words(str(score["name"])) if score and "name" in score else ""
+        rows.append(
+            {
+                "step": meta["step"],
+                "score": _shown(value),
+                "name": name,
+                "bytes": meta["bytes"],
+                "best": best and best[1] == meta["step"],
+            }
+        )
+    return rows
+
+
+def machine(runs: Sequence[RunFolder], price: float | None) -> list[tuple[str, list[str]]]:
+    """Hardware, versions, time and cost as rows (name, value per run)."""
+    rows: dict[str, list[str]] = {}
+    for i, run in enumerate(runs):
+        hardware, versions = run.info.get("hardware") or {}, run.info.get("versions") or {}
+        facts = {
+            "Processor": _processor(hardware),
+            "GPUs": ", ".join(str(gpu) for gpu in hardware.get("gpus") or []),
+            "Processes": number(run.status["world_size"]) if isinstance(run.status.get("world_size"), int) else "",
+            "System": str(hardware.get("system", "")),
+            "Seeds": _written(run.info.get("seeds", "")),
+            "Training time": "" if run.seconds is None else duration(run.seconds),
+            "Cost": "" if run.seconds is None or price is None else f"{cost(run.seconds, price):.2f} EUR",
+            "Versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
+            "Folder": run.path.as_posix(),
+        }
+        for name, value in facts.items():
+            rows.setdefault(name, ["–"] * len(runs))[i] = value or "–"
+    return [(name, values) for name, values in rows.items() if set(values) != {"–"}]
+
+
+def cost(seconds: float, price: float) -> float:
+    """What so many seconds cost at a price per hour.
+
+    >>> cost(5400.0, 2.0)
+    3.0
+    """
+    return seconds / 3600.0 * price
+
+
+def _processor(hardware: Mapping[str, Any]) -> str:
+    threads = hardware.get("threads")
+    counted = f", {threads} thread{'' if threads == 1 else 's'}" if threads else ""
+    return f"{hardware.get('cpu', '')}{counted}"
+
+
+def _matrix(counts: Any) -> list[list[float]] | None:
+    rows = counts if isinstance(counts, list) else []
+    square = all(isinstance(row, list) and len(row) == len(rows) for row in rows)
+    whole = square and all(isinstance(value, (int, float)) and value >= 0 for row in rows for value in row)
+    return rows if rows and whole else None
+
+
+def _shares(rows: list[list[float]], classes: Sequence[str]) -> dict[str, Any]:
+    names = list(classes) if len(classes) == len(rows) else [f"class {i}" for i in range(len(rows))]
+    cells = [[(count, count / sum(row) if sum(row) else 0.0) for count in row] for row in rows]
+    return {"classes": names, "rows": list(zip(names, cells, [sum(row) for row in rows], strict=True))}
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_written(one) for one in value)
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _shown(value: Any) -> str:
+    return number(value) if isinstance(value, (int, float)) else "–"
