@@ -2,16 +2,19 @@
 
 import errno
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 
 import pytest
 
 import sarcore
-from sarcore.cli import main
+from sarcore.cli import app, main
 from sarcore.cli.progress import ConsoleProgress
-from sarcore.engine import Interrupted
+from sarcore.engine import Interrupted, read_metrics
+from sarcore.errors import DataError
 
 COMMANDS = [
     "",
@@ -27,13 +30,15 @@ COMMANDS = [
     "train classifier",
     "generate",
     "evaluate",
+    "metrics",
     "experiment",
     "experiment augmentation",
     "report",
+    "watch",
     "bench-loader",
 ]
-TINY = ["--depth", "18", "--classifier-steps", "2", "--classifier-batch", "4"]
-TINY += ["--began-steps", "2", "--began-width", "4", "--began-batch", "4"]
+TINY = ["--depth", "18", "--classifier-steps", "2", "--classifier-batch-size", "4"]
+TINY += ["--began-steps", "2", "--began-width", "4", "--began-batch-size", "4"]
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +87,7 @@ def test_python_dash_m_is_the_same_command():
         [sys.executable, "-m", "sarcore", "report", "no/such/run"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("sarcore: no/such/run/results.json: ")
+    assert done.stderr.startswith("sarcore: no/such/run")
     assert done.stderr.count("\n") == 1
 
 
@@ -148,7 +153,7 @@ def test_simulate_refuses_a_folder_in_use(data, capsys):
 
 def test_began_to_patches_to_wrong_use(data, tmp_path, capsys):
     run, out = tmp_path / "began", tmp_path / "patches"
-    small = ["--steps", "2", "--width", "4", "--batch", "4"]
+    small = ["--steps", "2", "--width", "4", "--batch-size", "4"]
     assert main(["train", "began", str(data), "--class", "forest", "--out", str(run), *small]) == 0
     assert main(["generate", str(run), "--count", "3", "--out", str(out)]) == 0
     assert len(list((out / "forest").glob("*.png"))) == 3
@@ -166,7 +171,7 @@ def test_began_to_patches_to_wrong_use(data, tmp_path, capsys):
 
 def test_a_classifier_trains_with_more_speckle(data, tmp_path, capsys):
     run = tmp_path / "classifier"
-    small = ["--depth", "18", "--steps", "2", "--batch", "4", "--out", str(run)]
+    small = ["--depth", "18", "--steps", "2", "--batch-size", "4", "--out", str(run)]
     assert main(["train", "classifier", str(data), "--augment", "speckle", *small]) == 0
     meta = json.loads(next(run.glob("checkpoints/*/meta.json")).read_text())
     assert (meta["config"]["augment"], meta["config"]["domain"]) == ("speckle", "amplitude")
@@ -202,7 +207,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_checkpoint(data, tmp_path, m
 
     monkeypatch.setattr(checkpoint, "write_bytes", full)
     run = tmp_path / "run"
-    small = ["--steps", "2", "--width", "4", "--batch", "4"]
+    small = ["--steps", "2", "--width", "4", "--batch-size", "4"]
     assert main(["train", "began", str(data), "--out", str(run), *small]) == 1
     error = one_line(capsys.readouterr())
     assert "No space left" in error
@@ -212,7 +217,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_checkpoint(data, tmp_path, m
 
 def test_ctrl_c_is_130_and_says_how_to_go_on(data, tmp_path, monkeypatch, capsys):
     run = tmp_path / "run"
-    small = ["--steps", "3", "--width", "4", "--batch", "4"]
+    small = ["--steps", "3", "--width", "4", "--batch-size", "4"]
     arguments = ["train", "began", str(data), "--out", str(run), *small]
 
     def interrupt(self, step, logs):
@@ -226,14 +231,29 @@ def test_ctrl_c_is_130_and_says_how_to_go_on(data, tmp_path, monkeypatch, capsys
     assert "continue" in error
     assert main(arguments) == 0
     assert Interrupted.__name__ == "Interrupted"  # cli.app knows it by this name
-    rows = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
-    assert rows == sorted(set(rows))
-    assert rows[-1] == 3
+    assert [row["step"] for row in read_metrics(run)] == [3]
+
+
+def test_sigterm_saves_and_is_0(data, tmp_path, monkeypatch, capsys):
+    run = tmp_path / "run"
+    arguments = ["train", "began", str(data), "--out", str(run), "--steps", "3", "--width", "4", "--batch-size", "4"]
+    with monkeypatch.context() as patch:
+        patch.setattr(ConsoleProgress, "step", lambda self, step, logs: os.kill(os.getpid(), signal.SIGTERM))
+        assert main(arguments) == 0
+    assert "step 1 of 3" in one_line(capsys.readouterr())
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["step_000001"]
+    assert main(arguments) == 0
+    assert (run / "results.json").is_file()
+
+
+def test_processes_of_torchrun_tell_their_errors_and_one_of_them_the_end(monkeypatch, capsys):
+    monkeypatch.setenv("RANK", "2")
+    assert app.failed(DataError("no patches")) == 1
+    assert app.failed(Interrupted("after step 1", 1, None)) == 130
+    assert capsys.readouterr().err == "sarcore: process 2: no patches\n"
 
 
 def test_ctrl_c_outside_a_training_is_130_too(monkeypatch, capsys):
-    from sarcore.cli import app
-
     def interrupted(**_options):
         raise KeyboardInterrupt
 

@@ -10,13 +10,15 @@ import torch
 
 from sarcore.cli import main
 from sarcore.data import PatchFolder, Split, write_simulated
-from sarcore.engine import Interrupted
+from sarcore.engine import FitConfig, Interrupted, read_metrics
 from sarcore.errors import CheckpointError, DataError, SarcoreError
 from sarcore.experiments import classification, generation
-from sarcore.experiments.augmentation import AugmentationConfig, run_augmentation
-from sarcore.experiments.classification import ClassifierTraining, evaluate_classifier, train_classifier
-from sarcore.experiments.generation import GeneratorTraining
+from sarcore.experiments.augmentation import run_augmentation
+from sarcore.experiments.augmentation_config import AugmentationConfig
+from sarcore.experiments.classification import evaluate_classifier, train_classifier
 from sarcore.experiments.progress import Silent
+from sarcore.experiments.train_config import TrainBegan, TrainClassifier
+from sarcore.models import BEGANConfig, ClassifierConfig
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +34,10 @@ def tiny(data, **changes):
         "seeds": 2,
         "began_steps": 4,
         "began_width": 4,
-        "began_batch": 4,
+        "began_batch_size": 4,
         "depth": 18,
         "classifier_steps": 2,
-        "classifier_batch": 4,
+        "classifier_batch_size": 4,
         **changes,
     }
     return AugmentationConfig(**settings)
@@ -116,10 +118,10 @@ def test_no_test_patch_reaches_a_training(finished, data):
     tests = digests(folder.subset(split.test).arrays()[0])
     settlement = folder.subset(split.train).of_class("settlement")
     began = next(call for call in calls if call["run"].name == "began")
-    assert digests(began["data"].images) == digests(settlement.arrays()[0])
+    assert digests(began["data"].arrays()[0]) == digests(settlement.arrays()[0])
     for call in calls:
         parts = getattr(call["data"], "datasets", [call["data"]])
-        assert not tests & digests(parts[0].images)
+        assert not tests & digests(parts[0].arrays()[0])
 
 
 def test_a_second_call_repeats_nothing_and_a_lost_stage_is_made_again(finished, data, tmp_path, monkeypatch):
@@ -176,7 +178,7 @@ def test_a_run_folder_holds_one_experiment(finished, data, tmp_path):
     ("changes", "says"),
     [
         ({"class_name": "castle"}, "no class 'castle'"),
-        ({"began_batch": 100}, "fewer than a batch of 100"),
+        ({"began_batch_size": 100}, "fewer than a batch of 100"),
     ],
 )
 def test_bad_requests_are_refused_before_any_training(data, tmp_path, changes, says):
@@ -193,11 +195,16 @@ def test_config_is_checked(data):
 # --- the single commands ---
 
 
+def small_classifier(data, **changes):
+    fit = FitConfig(steps=4, batch_size=4, log_every=4, checkpoint_every=2, accelerator="cpu")
+    settings = {"model": ClassifierConfig(depth=18), "fit": fit, **changes}
+    return TrainClassifier(data, **settings)
+
+
 @pytest.fixture(scope="module")
 def classifier(data, tmp_path_factory):
     run = tmp_path_factory.mktemp("classifier") / "run"
-    training = ClassifierTraining(depth=18, steps=2, batch=4)
-    return run, train_classifier(data, training, run, Silent())
+    return run, train_classifier(small_classifier(data), run, Silent())
 
 
 def test_evaluation_repeats_the_scores_of_the_training(classifier, data, tmp_path):
@@ -214,6 +221,39 @@ def test_evaluation_repeats_the_scores_of_the_training(classifier, data, tmp_pat
     assert elsewhere["recall"][elsewhere["classes"].index("water")] is None
     with pytest.raises(DataError, match="not the folder"):
         evaluate_classifier(run, copy, "val")
+
+
+def test_the_best_validated_classifier_is_tested_and_evaluated(data, tmp_path):
+    config = small_classifier(data, val_fraction=0.33, test_fraction=0.33)
+    results = train_classifier(config, tmp_path / "run", Silent())
+    rows = {row["step"]: row["val/balanced_accuracy"] for row in read_metrics(tmp_path / "run")}
+    assert list(rows) == [2, 4]
+    best = max(rows, key=lambda step: (rows[step], -step))
+    assert results["best"] == {"step": best, "name": "balanced_accuracy", "value": rows[best], "mode": "max"}
+    assert results["val"]["balanced_accuracy"] == pytest.approx(rows[best])
+    lines = (tmp_path / "run" / "validation.jsonl").read_text().splitlines()
+    seen = {row["step"]: row for row in map(json.loads, lines)}
+    assert seen[best]["confusion"] == results["val"]["confusion"]
+    chosen = evaluate_classifier(tmp_path / "run" / "checkpoints" / f"step_{best:06d}", data)
+    assert chosen["confusion"] == evaluate_classifier(tmp_path / "run", data)["confusion"]
+    assert chosen["confusion"] == results["test"]["confusion"]
+
+
+class Notes(Silent):
+    def __init__(self):
+        self.said = []
+
+    def note(self, text):
+        self.said.append(text)
+
+
+def test_what_a_training_goes_on_with_or_without_is_said(classifier, data, tmp_path):
+    run, notes = shutil.copytree(classifier[0], tmp_path / "run"), Notes()
+    assert classifier[1]["best"] is None  # of three scenes per class none is left for a tenth
+    longer = FitConfig(steps=5, batch_size=4, log_every=4, checkpoint_every=2, accelerator="cpu")
+    assert train_classifier(small_classifier(data, fit=longer), run, notes)["steps"] == 5
+    assert any("No scene was held out for the validation" in said for said in notes.said)
+    assert any("falls until step 5 now; up to here it did until 4" in said for said in notes.said)
 
 
 def test_evaluation_refuses_other_classes_sizes_and_models(classifier, finished, data, tmp_path):
@@ -246,8 +286,8 @@ def test_initial_weights_from_a_run_and_from_files(classifier, tmp_path):
 
 
 def test_began_of_all_classes_draws_the_same_patches_from_the_same_seed(data, tmp_path):
-    training = GeneratorTraining(scenario="hard", steps=2, width=4, batch=4)
-    generation.train_began(data, None, training, tmp_path / "run", Silent())
+    small = {"model": BEGANConfig.preset("sarcore", width=4), "fit": FitConfig(steps=2, batch_size=4)}
+    generation.train_began(TrainBegan(data, scenario="hard", **small), tmp_path / "run", Silent())
     for out, seed in (("a", 0), ("b", 0), ("c", 1)):
         info = generation.generate_folder(
             tmp_path / "run", tmp_path / out, 3, Silent(), size=48, filter="bilinear", seed=seed
@@ -267,7 +307,7 @@ def test_a_classifier_takes_a_given_split(data, tmp_path, capsys):
     count = len(PatchFolder.open(data))
     mine = Split(list(range(1, count, 2)), [], list(range(0, count, 2)), seed=0)
     run = tmp_path / "run"
-    small = ["--depth", "18", "--steps", "1", "--batch", "2", "--split", str(mine.save(tmp_path / "mine.json"))]
+    small = ["--depth", "18", "--steps", "1", "--batch-size", "2", "--split", str(mine.save(tmp_path / "mine.json"))]
     assert main(["train", "classifier", str(data), "--out", str(run), *small]) == 0
     assert f"{len(mine.test)} patches of the test part" in capsys.readouterr().out
     assert Split.load(run / "split.json") == mine
@@ -277,8 +317,7 @@ def test_a_classifier_takes_a_given_split(data, tmp_path, capsys):
     assert "holds another run (split was " in capsys.readouterr().err
     for wrong, says in ((Split([0], [], [count], 0), f"up to number {count}, .*has {count} patches"),
                         (Split([], [], [1], 0), "no patches to train on")):  # fmt: skip
+        given = small_classifier(data, split=wrong.save(tmp_path / "x.json"))
         with pytest.raises(DataError, match=says):
-            train_classifier(
-                data, ClassifierTraining(18, 1), tmp_path / "x", Silent(), split_file=wrong.save(tmp_path / "x.json")
-            )
+            train_classifier(given, tmp_path / "x", Silent())
     assert not (tmp_path / "x").exists()

@@ -5,8 +5,17 @@ import pytest
 import torch
 
 from sarcore import Radiometry
+from sarcore.data import PatchFolder, write_simulated
 from sarcore.experiments import quality, summary
-from sarcore.experiments.patches import PatchTensor, scenario_size, scenario_view
+from sarcore.experiments.generation import hold_out
+from sarcore.experiments.patches import (
+    PatchTensor,
+    ScenarioPatches,
+    mean_and_deviation,
+    scenario_size,
+    scenario_view,
+)
+from sarcore.experiments.validations import HeldOut
 
 DIGITAL = Radiometry("digital", 0.0, 255.0)
 
@@ -40,15 +49,56 @@ def test_sizes_that_cannot_be_halved_are_refused():
         scenario_view(torch.rand(1, 1, 8, 10), "hard")
 
 
-def test_patch_tensor_encodes_and_crops_on_access():
+def test_patch_tensor_encodes_on_access():
     images = torch.randint(0, 256, (3, 1, 8, 8), dtype=torch.uint8)
     patches = PatchTensor(images, torch.tensor([2, 0, 1]), DIGITAL)
     image, label = patches[1]
     torch.testing.assert_close(image, images[1].float() / 255)
     assert label == 0
-    assert PatchTensor(images, patches.labels, DIGITAL, scenario="simple")[0][0].shape == (1, 4, 4)
+    mean, deviation = mean_and_deviation(patches)
+    assert mean == pytest.approx(images.double().mean().item() / 255)
+    assert deviation == pytest.approx(images.double().std(correction=0).item() / 255)
     with pytest.raises(ValueError, match="with N labels"):
         PatchTensor(images, torch.zeros(2), DIGITAL)
+
+
+def test_crops_of_a_scenario_follow_from_their_seeds_and_go_everywhere():
+    patches = PatchTensor(torch.arange(64, dtype=torch.uint8).view(1, 1, 8, 8), torch.tensor([0]), DIGITAL)
+    view = ScenarioPatches(patches, "simple")
+    seeds = torch.randint(-(2**63), 2**63 - 1, (2000,), generator=torch.Generator().manual_seed(0))
+    crops = view.view(patches.images.expand(2000, -1, -1, -1), seeds)
+    assert torch.equal(crops[:7], view.view(patches.images.expand(7, -1, -1, -1), seeds[:7]))
+    corners, counts = crops[:, 0, 0, 0].unique(return_counts=True)
+    assert corners.tolist() == [8 * y + x for y in range(5) for x in range(5)]
+    assert counts.min() > 40  # 80 are expected in each of the 25 places
+    assert torch.equal(view[0][0], view[0][0])
+    assert view[0][0].shape == (1, 4, 4)
+
+
+def test_held_out_patches_are_the_same_with_the_same_latents_in_every_validation():
+    images = torch.randint(0, 256, (6, 1, 8, 8), dtype=torch.uint8)
+    patches = PatchTensor(images, torch.zeros(6), DIGITAL)
+    one, other = HeldOut(patches, "hard", 5), HeldOut(patches, "hard", 5)
+    assert all(torch.equal(a, b) for i in range(6) for a, b in zip(one[i], other[i], strict=True))
+    means = [one[i][0].mean().item() for i in range(6)]
+    assert sorted(means) == pytest.approx(sorted(images.float().mean(dim=(1, 2, 3)).div(255).tolist()))
+    assert means != pytest.approx(images.float().mean(dim=(1, 2, 3)).div(255).tolist())
+    latents = torch.stack([one[i][1] for i in range(6)])
+    assert latents.abs().max() <= 1
+    assert len(latents.unique(dim=0)) == 6
+
+
+@pytest.mark.parametrize(("scenes", "fraction", "held_out"), [(2, 0.1, 0), (2, 0.5, 1), (3, 0.1, 1), (9, 0.0, 0)])
+def test_whole_scenes_are_held_out_unless_they_are_too_much(tmp_path, scenes, fraction, held_out):
+    folder = PatchFolder.open(write_simulated(tmp_path / "set", scenes_per_class=scenes, size=16))
+    per_scene = len(folder) // (7 * scenes)
+    chosen = [i for i, label in enumerate(folder.labels.tolist()) if label == 3]
+    for indices, classes in ((chosen, 1), (list(range(len(folder))), 7)):
+        split, notes = hold_out(folder, indices, fraction)
+        assert len(split.val) == held_out * classes * per_scene
+        assert sorted([*split.train, *split.val]) == indices
+        assert not {folder.scenes[i] for i in split.train} & {folder.scenes[i] for i in split.val}
+        assert len(notes) == (fraction > 0)
 
 
 # --- the numbers ---

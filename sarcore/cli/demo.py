@@ -18,7 +18,7 @@ def demo(*, out: Path = Path("runs/demo")) -> None:
     Args:
         out: Folder for the synthetic patches and the run; an interrupted demo in it is continued.
     """
-    from sarcore.experiments.augmentation import AugmentationConfig
+    from sarcore.experiments.augmentation_config import AugmentationConfig
 
     started = time.monotonic()
     console, data = Console(highlight=False), out / "synthetic-scenes"
@@ -34,7 +34,7 @@ def demo(*, out: Path = Path("runs/demo")) -> None:
         began_width=12,
         depth=18,
         classifier_steps=45,
-        classifier_batch=16,
+        classifier_batch_size=16,
     )
     compare(config, out / "run")
     for weights in (out / "run").glob("*/seed_*/checkpoints"):

@@ -13,7 +13,7 @@ from sarcore.experiments.patches import Filter, Precision, Scenario
 from sarcore.models.began_config import PresetName
 
 if TYPE_CHECKING:
-    from sarcore.experiments.augmentation import AugmentationConfig
+    from sarcore.experiments.augmentation_config import AugmentationConfig
 
 
 def augmentation(
@@ -28,10 +28,10 @@ def augmentation(
     preset: PresetName = "sarcore",
     began_steps: int = 20_000,
     began_width: int = 64,
-    began_batch: int = 16,
+    began_batch_size: int = 16,
     depth: int = 50,
     classifier_steps: int = 2000,
-    classifier_batch: int = 32,
+    classifier_batch_size: int = 32,
     classifier_lr: float = 1e-3,
     init: str = "random",
     test_fraction: float = 0.3,
@@ -55,10 +55,10 @@ def augmentation(
         preset: The original BEGAN (berthelot), the paper's (marmanis), or this project's (sarcore).
         began_steps: Training steps of the BEGAN.
         began_width: Filters of its first stage.
-        began_batch: Patches per step.
+        began_batch_size: Patches per step.
         depth: ResNet layers: 18, 34 or 50.
         classifier_steps: Training steps of every classifier.
-        classifier_batch: Patches per step.
+        classifier_batch_size: Patches per step.
         classifier_lr: Highest learning rate of the schedule.
         init: "random", a file of ImageNet weights (.safetensors or .pth), or a sarcore classifier run.
         test_fraction: Share of the patches whose scenes are kept for the test.
@@ -67,7 +67,7 @@ def augmentation(
         channels_last: Keep the weights channels-last.
     """
     settings = dict(locals())
-    from sarcore.experiments.augmentation import AugmentationConfig
+    from sarcore.experiments.augmentation_config import AugmentationConfig
 
     default = Path("runs") / f"{data.resolve().name}-{class_name}-{scenario}-{synthetic}"
     run_dir = settings.pop("out") or default
@@ -76,9 +76,14 @@ def augmentation(
 
 def compare(config: AugmentationConfig, run_dir: Path) -> None:
     """Run the experiment with progress, then show its table and write its page."""
+    from sarcore.engine.distributed import is_main_process
     from sarcore.experiments.augmentation import run_augmentation
+    from sarcore.experiments.progress import Silent
     from sarcore.report import write_report
 
+    if not is_main_process():
+        run_augmentation(config, run_dir, Silent())
+        return
     with ConsoleProgress(run_dir) as progress:
         results = run_augmentation(config, run_dir, progress)
         progress.note("Writing the page")

@@ -54,7 +54,7 @@ def generate(
     """Draw patches from a trained BEGAN and write them as 8-bit images, upsampled to the patch size.
 
     Args:
-        run: Run folder of `train began`, or one of its checkpoints.
+        run: Run folder of `train began`, whose best checkpoint is taken, or one of its checkpoints.
         count: How many patches.
         out: Folder to write; must not exist or be empty.
         size: Side of the written patches; that of the training patches without it.

@@ -1,97 +1,121 @@
-"""``sarcore train began`` and ``sarcore train classifier``."""
+"""``sarcore train began`` and ``sarcore train classifier``: settings on the command line, over a file, over a preset.
+
+The modules of the engine are imported with this one: `sarcore.cli.app` imports it for the command `train` alone.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from tyro.conf import Positional, arg
+from rich.console import Console
+from tyro.conf import arg
+from tyro.extras import SubcommandApp
 
 from sarcore.cli import tables
 from sarcore.cli.progress import ConsoleProgress
-from sarcore.experiments.patches import Precision, Scenario
-from sarcore.models.began_config import PresetName
-from sarcore.models.classifier import Augment
+from sarcore.cli.train_options import BeganOptions, ClassifierOptions, Start, start
+from sarcore.engine.distributed import is_main_process
+from sarcore.experiments import classification, generation
+from sarcore.experiments.train_config import TrainBegan, TrainClassifier, build, nested
+
+Source = Annotated[Path | None, arg(name="from", metavar="RUN")]
+File = Annotated[Path | None, arg(metavar="FILE.toml")]
+Flat = arg(name="")
 
 
-def train_began(
-    data: Positional[Path],
-    /,
-    *,
-    out: Path,
-    class_name: Annotated[str | None, arg(name="class")] = None,
-    scenario: Scenario = "simple",
-    preset: PresetName = "sarcore",
-    steps: int = 20_000,
-    width: int = 64,
-    batch: int = 16,
-    seed: int = 0,
-    precision: Precision = "32-true",
-    channels_last: bool = False,
-) -> None:
-    """Train a BEGAN on a folder of patches, or on one of its classes.
-
-    Args:
-        data: Folder with one sub-folder of patches per class.
-        out: Run folder; an interrupted run in it is continued.
-        class_name: Class to learn; all patches without it.
-        scenario: simple: crops of half the side; intermediate: patches at half resolution; hard: whole patches.
-        preset: The original network (berthelot), the paper's (marmanis), or this project's (sarcore).
-        steps: Training steps.
-        width: Filters of the first stage.
-        batch: Patches per step.
-        seed: Seed of the weights and of every draw.
-        precision: Arithmetic of the training.
-        channels_last: Keep the weights channels-last.
-    """
-    from sarcore.experiments import generation
-
-    training = generation.GeneratorTraining(scenario, preset, steps, width, batch, seed, precision, channels_last)
-    with ConsoleProgress(out) as progress:
-        facts = generation.train_began(data, class_name, training, out, progress)
-    progress.console.print(f"{facts['steps']} steps at {facts['images_per_second']:.1f} images/s; run: {out}")
+def commands(words: Sequence[str]) -> tuple[list[str], SubcommandApp]:
+    """The commands of `train`, their defaults those that the words name, and the words to parse."""
+    begin = start(words)
+    train = SubcommandApp()
+    train.command(name="began")(_began(begin))
+    train.command(name="classifier")(_classifier(begin))
+    return begin.words, train
 
 
-def train_classifier(
-    data: Positional[Path],
-    /,
-    *,
-    out: Path,
-    depth: int = 50,
-    steps: int = 2000,
-    batch: int = 32,
-    lr: float = 1e-3,
-    init: str = "random",
-    augment: Augment = "flips",
-    split: Path | None = None,
-    seed: int = 0,
-    precision: Precision = "32-true",
-    channels_last: bool = False,
-) -> None:
-    """Train a ResNet on 70 % of the scenes of a folder and score it on the others.
+def _began(begin: Start) -> Callable[..., None]:
+    def began(
+        settings: Annotated[BeganOptions, Flat] = begin.began,
+        *,
+        out: Path = begin.out,
+        config: File = None,  # noqa: ARG001  # read by `start`
+        source: Source = None,
+        resume: bool = True,
+    ) -> None:
+        """Train a BEGAN on a folder of patches, or on one of its classes.
 
-    Args:
-        data: Folder with one sub-folder of patches per class.
-        out: Run folder; an interrupted run in it is continued.
-        depth: Layers: 18, 34 or 50.
-        steps: Training steps.
-        batch: Patches per step.
-        lr: Highest learning rate of the schedule.
-        init: "random", a file of ImageNet weights (.safetensors or .pth), or a sarcore classifier run.
-        augment: flips: along azimuth and range; speckle: flips, and speckle of 8 to 32 looks more; none.
-        split: File that `sarcore split` wrote for the folder; it replaces the split by scene.
-        seed: Seed of the weights and of every draw.
-        precision: Arithmetic of the training.
-        channels_last: Keep the weights channels-last.
-    """
-    from sarcore.experiments import classification
+        Every setting may come from a TOML file (--config) or from an earlier run (--from); the command line goes over
+        the file, the file over the preset. Settings are kept as config.toml in the run folder.
 
-    training = classification.ClassifierTraining(depth, steps, batch, lr, init, seed, precision, channels_last, augment)
-    with ConsoleProgress(out) as progress:
-        results = classification.train_classifier(data, training, out, progress, split_file=split)
-    part = results.get("test")
-    if part is None:
-        progress.console.print(f"the split has no patches to test on; run: {out}")
-        return
-    unseen = "unseen scenes" if split is None else "the test part"
-    tables.classification(part, results["classes"], f"{part['patches']} patches of {unseen}", progress.console)
+        Args:
+            settings: All settings.
+            out: Run folder; the run in it is continued. RUN-repeat with --from RUN.
+            config: Settings, such as the config.toml of a run.
+            source: Run folder to repeat, with its data and settings.
+            resume: --no-resume refuses a folder that holds a run.
+        """
+        chosen = build(TrainBegan, nested(settings))
+        with _progress(out) as progress:
+            facts = generation.train_began(
+                chosen, out, progress, resume=resume, repeats=_repeats(source, begin, chosen)
+            )
+        progress.console.print(f"{_steps(facts)}; run: {out}", markup=False, soft_wrap=True)
+
+    return began
+
+
+def _classifier(begin: Start) -> Callable[..., None]:
+    def classifier(
+        settings: Annotated[ClassifierOptions, Flat] = begin.classifier,
+        *,
+        out: Path = begin.out,
+        config: File = None,  # noqa: ARG001  # read by `start`
+        source: Source = None,
+        resume: bool = True,
+    ) -> None:
+        """Train a ResNet on some scenes of a folder, choose the best checkpoint on others, score it on the rest.
+
+        Every setting may come from a TOML file (--config) or from an earlier run (--from); the command line goes over
+        the file. Settings are kept as config.toml in the run folder.
+
+        Args:
+            settings: All settings.
+            out: Run folder; the run in it is continued. RUN-repeat with --from RUN.
+            config: Settings, such as the config.toml of a run.
+            source: Run folder to repeat, with its data and settings.
+            resume: --no-resume refuses a folder that holds a run.
+        """
+        chosen = build(TrainClassifier, nested(settings))
+        with _progress(out) as progress:
+            results = classification.train_classifier(
+                chosen, out, progress, resume=resume, repeats=_repeats(source, begin, chosen)
+            )
+        console = progress.console
+        console.print(f"{_steps(results)}; run: {out}", markup=False, soft_wrap=True)
+        part = results.get("test")
+        if part is None:  # no patches to test on, or not the main process
+            return
+        unseen = "unseen scenes" if chosen.split is None else "the test part"
+        tables.classification(part, results["classes"], f"{part['patches']} patches of {unseen}", console)
+
+    return classifier
+
+
+def _progress(out: Path) -> ConsoleProgress:
+    return ConsoleProgress(out) if is_main_process() else ConsoleProgress(console=Console(quiet=True))
+
+
+def _repeats(source: Path | None, begin: Start, chosen: TrainBegan | TrainClassifier) -> Path | None:
+    """The run whose data must be unchanged: none where other data were named."""
+    of_file = begin.began.data if isinstance(chosen, TrainBegan) else begin.classifier.data
+    return source if chosen.data == of_file else None
+
+
+def _steps(facts: Mapping[str, Any]) -> str:
+    """What came of the training, in one line."""
+    text = f"{facts['steps']} steps at {facts['images_per_second']:.1f} images/s"
+    if facts["stopped_early"]:
+        text += ", stopped early"
+    best = facts["best"]
+    return text + (f", best {best['name']} {best['value']:.4g} at step {best['step']}" if best else "")

@@ -10,33 +10,39 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.data import ConcatDataset, Dataset
 
-from sarcore.data import PatchFolder, Split, check_leakage, split_by_scene, write_image
+from sarcore.data import PatchFolder, Split, check_leakage, patch_cache, split_by_scene, write_image
 from sarcore.engine import image_grid, write_json
+from sarcore.engine.distributed import from_main, is_main_process
 from sarcore.errors import DataError
 from sarcore.experiments import quality
-from sarcore.experiments.classification import ClassifierTraining, load_patches, predict, scores, train_on
+from sarcore.experiments.augmentation_config import AugmentationConfig
+from sarcore.experiments.classification import predict, scores, train_on
 from sarcore.experiments.generation import (
     DONE,
-    GeneratorTraining,
-    Preset,
     draw_patches,
     load_generator,
+    network,
     read_patches,
+    square_side,
     train_generator,
     write_patches,
 )
-from sarcore.experiments.patches import Filter, PatchTensor, Precision, Scenario, scenario_size, scenario_view
+from sarcore.experiments.patches import (
+    Patches,
+    PatchTensor,
+    encoded,
+    in_memory,
+    scenario_view,
+)
 from sarcore.experiments.progress import Progress
 from sarcore.experiments.runs import RESULTS_FILE, open_run, read_json
 from sarcore.experiments.summary import headline, summarise
-from sarcore.models import check_depth
 from sarcore.ops import Radiometry, resample
 
 ARMS = ("baseline", "augmented")
@@ -44,61 +50,30 @@ GENERATED = Radiometry("digital", 0.0, 255.0)  # generated patches are kept as 8
 GRID = 16
 
 
-@dataclass(frozen=True)
-class AugmentationConfig:
-    """Everything that decides the result. ``filter`` brings generated patches to patch size."""
-
-    data: Path
-    class_name: str = "settlement"
-    synthetic: int = 500
-    seeds: int = 3
-    scenario: Scenario = "simple"
-    filter: Filter = "bicubic"
-    preset: Preset = "sarcore"
-    began_steps: int = 20_000
-    began_width: int = 64
-    began_batch: int = 16
-    depth: int = 50
-    classifier_steps: int = 2000
-    classifier_batch: int = 32
-    classifier_lr: float = 1e-3
-    init: str = "random"
-    test_fraction: float = 0.3
-    split_seed: int = 0
-    precision: Precision = "32-true"
-    channels_last: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("synthetic", "seeds", "began_steps", "began_width", "began_batch", "classifier_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        check_depth(self.depth)
-        if not 0.0 < self.test_fraction < 1.0:
-            raise ValueError(f"test_fraction must lie in (0, 1), got {self.test_fraction}")
-
-
 def run_augmentation(config: AugmentationConfig, run_dir: Path, progress: Progress) -> dict[str, Any]:
-    """Run the experiment, or what is left of it, and return what ``results.json`` holds.
+    """Run the experiment, or what is left of it; the main process returns what ``results.json`` holds.
 
     Raises ``DataError`` for data that cannot be used and ``SarcoreError`` for a folder with another experiment.
     """
     started = time.perf_counter()
     folder = PatchFolder.open(config.data)
     _check(config, folder)
-    settings = dataclasses.asdict(config)
-    open_run(run_dir, "experiment augmentation", settings, folder, range(config.seeds), may_change=["seeds"])
-    split, leakage = _split(config, folder, run_dir)
+    split, leakage = from_main(lambda: _start(config, folder, run_dir))
     for message in leakage:
         progress.note(f"Leakage: {message}")
-    train, test = load_patches(folder, split.train), load_patches(folder, split.test)
-    scenes = [folder.scenes[i] for i in split.test]
+    label = folder.classes.index(config.class_name)
+    whole = patch_cache(folder, on_note=progress.note)
+    train, test = in_memory(whole.subset(split.train)), in_memory(whole.subset(split.test))
+    learnt = in_memory(whole.subset([i for i in split.train if folder.labels[i] == label]))
     arms: dict[str, list[dict[str, Any]]] = {}
     arms["baseline"] = _arm("baseline", config, folder.classes, train, train, test, run_dir, progress)
-    began, generated = _generate(config, folder.classes, train, run_dir, progress)
-    label = folder.classes.index(config.class_name)
+    began, generated = _generate(config, learnt, run_dir, progress)
     extra = PatchTensor(generated, torch.full((len(generated),), label), GENERATED)
     both: Dataset[tuple[torch.Tensor, int]] = ConcatDataset([train, extra])
     arms["augmented"] = _arm("augmented", config, folder.classes, both, train, test, run_dir, progress)
+    if not is_main_process():
+        return {}
+    scenes = [folder.scenes[i] for i in split.test]
     progress.note("Comparing generated and real patches")
     summary = summarise(arms["baseline"], arms["augmented"], test.labels.numpy(), scenes, folder.classes)
     results = {
@@ -110,7 +85,7 @@ def run_augmentation(config: AugmentationConfig, run_dir: Path, progress: Progre
         "arms": {arm: [{k: v for k, v in run.items() if k != "predicted"} for run in arms[arm]] for arm in ARMS},
         "dataset": _describe(folder, split, leakage),
         "began": began,
-        "quality": _quality(config, train, label, generated, run_dir),
+        "quality": _quality(config, learnt, generated, run_dir),
         "seconds": sum(run["seconds"] for arm in ARMS for run in arms[arm]) + began["seconds"],
         "seconds_this_call": time.perf_counter() - started,
     }
@@ -126,13 +101,13 @@ def _check(config: AugmentationConfig, folder: PatchFolder) -> None:
         )
     if len(folder.classes) < 2:
         raise DataError(f"{config.data}: has one class only; a classifier needs at least two class folders")
-    height, width = folder.shape[1:]
-    if height != width:
-        raise DataError(f"{config.data}: patches are {height}x{width}; the experiment needs square patches")
-    scenario_size(height, config.scenario)
+    network(config.began_training(), folder.shape[0], square_side(folder))
 
 
-def _split(config: AugmentationConfig, folder: PatchFolder, run_dir: Path) -> tuple[Split, list[str]]:
+def _start(config: AugmentationConfig, folder: PatchFolder, run_dir: Path) -> tuple[Split, list[str]]:
+    """Open the run folder, and split: the parts and what was found in both of them."""
+    settings = dataclasses.asdict(config)
+    open_run(run_dir, "experiment augmentation", settings, folder, range(config.seeds), may_change=["seeds"])
     path = run_dir / "split.json"
     if path.is_file():
         split = Split.load(path)
@@ -146,10 +121,10 @@ def _split(config: AugmentationConfig, folder: PatchFolder, run_dir: Path) -> tu
             f"{config.data} does not tell the scene of every patch, so neighbours may be on both sides",
         ]
     counts = folder.subset(split.train).class_counts()
-    if counts[config.class_name] < config.began_batch:
+    if counts[config.class_name] < config.began_batch_size:
         raise DataError(
             f"{config.data}: {counts[config.class_name]} training patches of '{config.class_name}' are fewer than a "
-            f"batch of {config.began_batch}; lower --began-batch or choose another class"
+            f"batch of {config.began_batch_size}; lower --began-batch-size or choose another class"
         )
     return split, leakage
 
@@ -159,8 +134,8 @@ def _arm(
     config: AugmentationConfig,
     classes: list[str],
     train: Dataset[tuple[torch.Tensor, int]],
-    real: PatchTensor,
-    test: PatchTensor,
+    real: Patches,
+    test: Patches,
     run_dir: Path,
     progress: Progress,
 ) -> list[dict[str, Any]]:
@@ -168,26 +143,19 @@ def _arm(
     runs = []
     for seed in range(config.seeds):
         folder = run_dir / arm / f"seed_{seed}"
-        if (folder / "result.json").is_file():
+        if from_main((folder / "result.json").is_file):
             runs.append(read_json(folder / "result.json"))
             continue
-        training = ClassifierTraining(
-            depth=config.depth,
-            steps=config.classifier_steps,
-            batch=config.classifier_batch,
-            lr=config.classifier_lr,
-            init=config.init,
-            seed=seed,
-            precision=config.precision,
-            channels_last=config.channels_last,
-        )
         started = time.perf_counter()
         title = f"ResNet-{config.depth} {arm}, seed {seed + 1}/{config.seeds}"
-        model, speed = train_on(train, real, classes, training, folder, progress, title=title)
+        training = config.classifier_training(seed)
+        model, facts = train_on(train, real, classes, training, folder, progress, title=title)
+        if not is_main_process():
+            continue
         predicted = predict(model, test)
         result = {
             "seed": seed,
-            **speed,
+            **facts,
             **scores(test.labels, predicted, len(classes)),
             "predicted": predicted.tolist(),
         }
@@ -199,57 +167,43 @@ def _arm(
 
 
 def _generate(
-    config: AugmentationConfig, classes: list[str], train: PatchTensor, run_dir: Path, progress: Progress
+    config: AugmentationConfig, learnt: Patches, run_dir: Path, progress: Progress
 ) -> tuple[dict[str, Any], torch.Tensor]:
     """Train the BEGAN on the training patches of the class and draw the patches: (facts, uint8 (N,C,S,S))."""
-    folder, size = run_dir / "synthetic", train.images.shape[-1]
-    if not (run_dir / "began" / "result.json").is_file():
-        training = GeneratorTraining(
-            scenario=config.scenario,
-            preset=config.preset,
-            steps=config.began_steps,
-            width=config.began_width,
-            batch=config.began_batch,
-            precision=config.precision,
-            channels_last=config.channels_last,
-        )
+    folder, size, done = run_dir / "synthetic", encoded(learnt, [0]).shape[-1], run_dir / "began" / "result.json"
+    if not from_main(done.is_file):
         started = time.perf_counter()
-        meta = {"classes": [config.class_name], "radiometry": train.radiometry.to_dict()}
+        meta = {"classes": [config.class_name], "radiometry": learnt.radiometry.to_dict()}
         title = f"BEGAN {config.class_name}, {config.scenario}"
-        chosen = of_class(train, classes.index(config.class_name))
-        began = train_generator(chosen, training, run_dir / "began", progress, meta=meta, title=title)
+        began = train_generator(learnt, config.began_training(), run_dir / "began", progress, meta=meta, title=title)
         began["seconds"] = time.perf_counter() - started
-        write_json(run_dir / "began" / "result.json", began)
-    began = read_json(run_dir / "began" / "result.json")
-    if (folder / DONE).is_file():
-        return began, read_patches(folder, config.class_name)
-    progress.stage(f"generating {config.class_name}", config.synthetic)
-    model, meta = load_generator(run_dir / "began")
-    images = draw_patches(
-        model, config.synthetic, size, config.filter, seed=1, on_batch=lambda done: progress.step(done, {})
-    )
-    info = {"filter": config.filter, "generated_size": model.config.size, "size": size, "source": meta["training"]}
-    write_patches(folder, config.class_name, images, info)
-    return began, images
+        if is_main_process():
+            write_json(done, began)
+
+    def draw() -> torch.Tensor:
+        if (folder / DONE).is_file():
+            return read_patches(folder, config.class_name)
+        progress.stage(f"generating {config.class_name}", config.synthetic)
+        model, meta = load_generator(run_dir / "began")
+        images = draw_patches(
+            model, config.synthetic, size, config.filter, seed=1, on_batch=lambda done: progress.step(done, {})
+        )
+        info = {"filter": config.filter, "generated_size": model.config.size, "size": size, "source": meta["training"]}
+        write_patches(folder, config.class_name, images, info)
+        return images
+
+    generated = from_main(draw)
+    return read_json(done), generated
 
 
-def of_class(patches: PatchTensor, label: int) -> PatchTensor:
-    """The patches with one label."""
-    chosen = [i for i, other in enumerate(patches.labels.tolist()) if other == label]
-    images = torch.stack([patches.images[i] for i in chosen])
-    return PatchTensor(images, patches.labels[chosen], patches.radiometry)
-
-
-def _quality(
-    config: AugmentationConfig, train: PatchTensor, label: int, generated: torch.Tensor, run_dir: Path
-) -> dict[str, Any]:
+def _quality(config: AugmentationConfig, learnt: Patches, generated: torch.Tensor, run_dir: Path) -> dict[str, Any]:
     """Grey-value statistics, and the three picture grids: real, real prepared like the generated ones, generated.
 
     The prepared ones went through the same crop or reduction and the same upsampling, so that only the generator
     itself makes the difference. The patches shown are drawn at random, not chosen.
     """
     source = torch.Generator().manual_seed(0)
-    real = of_class(train, label).encoded()
+    real = encoded(learnt)
     views = scenario_view(real, config.scenario, generator=source)
     prepared = resample(views, real.shape[-1], mode=config.filter, range=(0.0, 1.0))
     made = generated.float() / 255.0

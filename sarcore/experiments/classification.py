@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +12,23 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sarcore.data import PatchFolder, Split, check_leakage, data_fingerprint, split_by_scene
+from sarcore.data import PatchFolder, Split, check_leakage, data_fingerprint, patch_cache, split_by_scene
 from sarcore.data.split import PARTS
-from sarcore.engine import FitConfig, fit, load_weights, write_json
+from sarcore.engine import fit, load_weights, write_json
+from sarcore.engine.distributed import is_main_process
 from sarcore.errors import CheckpointError, DataError
-from sarcore.experiments.patches import PatchTensor, Precision
+from sarcore.experiments.patches import Patches, encoded, in_memory, mean_and_deviation
 from sarcore.experiments.progress import Progress
-from sarcore.experiments.runs import RESULTS_FILE, open_run, read_json
+from sarcore.experiments.runs import (
+    RESULTS_FILE,
+    check_same_data,
+    chosen_weights,
+    fit_facts,
+    read_json,
+    start_run,
+)
+from sarcore.experiments.train_config import TrainClassifier, settings
+from sarcore.experiments.validations import classifier_validation
 from sarcore.metrics.classification import (
     balanced_accuracy,
     confusion_matrix,
@@ -28,8 +36,8 @@ from sarcore.metrics.classification import (
     overall_accuracy,
     per_class_recall,
 )
-from sarcore.models import Classifier, ClassifierConfig, check_depth, load_backbone
-from sarcore.models.classifier import Augment, Domain
+from sarcore.models import Classifier, ClassifierConfig, load_backbone
+from sarcore.models.classifier import Domain
 from sarcore.ops import Radiometry, encode
 
 # Pictures of a radar without a declared unit show amplitudes, as 8-bit quicklooks do.
@@ -41,79 +49,52 @@ _DOMAINS: dict[str, Domain] = {
 }
 
 
-@dataclass(frozen=True)
-class ClassifierTraining:
-    """How a classifier is trained. The last weights are kept: nothing is selected on other patches."""
-
-    depth: int = 50
-    steps: int = 2000
-    batch: int = 32
-    lr: float = 1e-3
-    init: str = "random"
-    seed: int = 0
-    precision: Precision = "32-true"
-    channels_last: bool = False
-    augment: Augment = "flips"
-
-    def __post_init__(self) -> None:
-        check_depth(self.depth)  # before anything is written
-
-
 def train_on(
     train: Dataset[tuple[Tensor, int]],
-    reference: PatchTensor,
+    reference: Patches,
     classes: list[str],
-    training: ClassifierTraining,
+    config: TrainClassifier,
     run_dir: Path,
     progress: Progress,
     *,
+    held_out: Patches | None = None,
     title: str = "classifier",
 ) -> tuple[Classifier, dict[str, Any]]:
-    """Train on ``train`` and return the classifier in evaluation mode with its speed; continues an interrupted run.
+    """Train on ``train``; return the classifier in evaluation mode and `fit_facts`; continues an interrupted run.
 
-    ``reference`` gives the channel means and deviations of the input normalisation (the real patches, so that two
-    arms of a comparison are normalised alike). Raises ``CheckpointError`` when ``training.init`` cannot be used.
+    ``reference`` gives the mean and deviation of the input normalisation (the real patches, so that two arms of a
+    comparison are normalised alike). With ``held_out`` the classifier is that of the best checkpoint on them, else the
+    last one. Raises ``CheckpointError`` when ``config.init`` cannot be used.
     """
-    encoded = reference.encoded()
-    config = ClassifierConfig(
-        depth=training.depth,
-        channels=encoded.shape[1],
+    radiometry = reference.radiometry
+    model_config = dataclasses.replace(
+        config.model,
+        channels=encoded(reference, [0]).shape[1],
         classes=len(classes),
-        lr=training.lr,
-        total_steps=training.steps,
-        warmup_steps=min(50, training.steps // 10),
-        augment=training.augment,
-        domain=_DOMAINS[str(reference.radiometry.scale)],
-        limits=(reference.radiometry.low, reference.radiometry.high),
+        total_steps=config.fit.steps,
+        domain=_DOMAINS[str(radiometry.scale)],
+        limits=(radiometry.low, radiometry.high),
     )
-    torch.manual_seed(training.seed)
-    model = Classifier(config, data_mean=float(encoded.mean()), data_std=max(float(encoded.std()), 1e-6))
-    if training.init != "random":
-        load_backbone(model.backbone, read_initial_weights(training.init))
-    if training.channels_last:
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    fit_config = FitConfig(
-        steps=training.steps,
-        batch_size=training.batch,
-        seed=training.seed,
-        log_every=min(10, max(1, training.steps // 50)),
-        checkpoint_every=max(25, min(500, training.steps // 4)),
-        keep_last=1,  # a ResNet-50 with its optimizer is 280 MB; a new one is whole before the old one goes
-        precision=training.precision,
-    )
-    progress.stage(title, training.steps)
+    torch.manual_seed(config.fit.seed)
+    mean, deviation = mean_and_deviation(reference)
+    model = Classifier(model_config, data_mean=mean, data_std=max(deviation, 1e-6))
+    if config.init != "random":
+        load_backbone(model.backbone, read_initial_weights(config.init))
+    progress.stage(title, config.fit.steps)
     meta = {
         "kind": "classifier",
-        "config": config.to_dict(),
-        "training": dataclasses.asdict(training),
+        "config": model_config.to_dict(),
+        "training": settings(config),
         "classes": classes,
-        "radiometry": reference.radiometry.to_dict(),
-        "shape": list(encoded.shape[1:]),
+        "radiometry": radiometry.to_dict(),
+        "shape": list(encoded(reference, [0]).shape[1:]),
     }
-    result = fit(model, train, fit_config, run_dir, on_step=progress.step, meta=meta)
+    validation = None if held_out is None else classifier_validation(held_out, len(classes))
+    result = fit(model, train, config.fit, run_dir, validation=validation, on_step=progress.step, meta=meta)
     for note in result.notes:
         progress.note(note)
-    return model.eval(), {"steps": result.steps, "images_per_second": result.images_per_second}
+    model.load_state_dict(load_weights(result.best or result.checkpoint, kind="classifier")[1])
+    return model.eval(), fit_facts(result)
 
 
 def read_initial_weights(source: str) -> dict[str, Tensor]:
@@ -123,7 +104,7 @@ def read_initial_weights(source: str) -> dict[str, Tensor]:
     """
     path = Path(source)
     if path.is_dir():
-        state = load_weights(path, kind="classifier")[1]
+        state = chosen_weights(path, "classifier")[1]
         return {name.removeprefix("backbone."): t for name, t in state.items() if name.startswith("backbone.")}
     if not path.is_file():
         raise CheckpointError(
@@ -145,12 +126,13 @@ def read_initial_weights(source: str) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def predict(model: Classifier, patches: PatchTensor, *, batch: int = 32) -> np.ndarray[Any, np.dtype[np.int64]]:
+def predict(model: Classifier, patches: Patches, *, batch: int = 32) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Predicted class index of every patch, shape (N,)."""
     model.eval()
-    device = next(model.parameters()).device
-    batches = (encode(images.to(device), patches.radiometry) for images in patches.images.split(batch))
-    found = [model.predict(images).argmax(dim=1).cpu() for images in batches]
+    device, found = next(model.parameters()).device, []
+    for start in range(0, len(patches), batch):
+        images = patches.native(range(start, min(start + batch, len(patches))))[0]
+        found.append(model.predict(encode(images.to(device), patches.radiometry)).argmax(dim=1).cpu())
     return torch.cat(found).numpy() if found else np.zeros(0, dtype=np.int64)
 
 
@@ -170,40 +152,45 @@ def scores(target: Tensor, predicted: np.ndarray[Any, np.dtype[np.int64]], class
     }
 
 
-def load_patches(folder: PatchFolder, indices: list[int] | None = None) -> PatchTensor:
-    """The patches of a folder (or those at ``indices``) in memory."""
-    images, labels = (folder if indices is None else folder.subset(indices)).arrays()
-    return PatchTensor(images, labels, folder.radiometry)
-
-
 def train_classifier(
-    data: Path, training: ClassifierTraining, run_dir: Path, progress: Progress, *, split_file: Path | None = None
+    config: TrainClassifier, run_dir: Path, progress: Progress, *, resume: bool = True, repeats: Path | None = None
 ) -> dict[str, Any]:
-    """Split ``data`` by scene (70/10/20), train on the first part, score the others, write ``results.json``.
+    """Split by scene, train on the first part, choose on the second, score both and the third; write ``results.json``.
 
-    ``split_file`` holds a split of the folder that was made before, for example by `sarcore split`.
+    ``repeats`` is a run whose data must be unchanged, and whose split is taken.
     """
-    folder = PatchFolder.open(data)
-    split = split_by_scene(folder, (0.7, 0.1, 0.2), seed=0) if split_file is None else _given_split(split_file, folder)
-    settings = {"data": str(data), **dataclasses.asdict(training)}
-    if split_file is not None:
-        settings["split"] = hashlib.sha256(repr(split).encode()).hexdigest()[:16]
-    open_run(run_dir, "train classifier", settings, folder, [training.seed])
-    split.save(run_dir / "split.json")
+    folder = PatchFolder.open(config.data)
+    split = _split(config, folder, repeats)
+    before = start_run(run_dir, config, folder, split, resume=resume, repeats=repeats)
+    if 0 < before < config.fit.steps:
+        progress.note(f"The learning rate falls until step {config.fit.steps} now; up to here it did until {before}.")
     for message in check_leakage(folder, split):
         progress.note(f"Leakage: {message}")
-    train = load_patches(folder, split.train)
-    model, speed = train_on(train, train, folder.classes, training, run_dir, progress)
-    results: dict[str, Any] = {"kind": "classifier", "data": str(data), "classes": folder.classes, **speed}
-    for part, indices in (("val", split.val), ("test", split.test)):
-        if indices:
-            patches = load_patches(folder, indices)
-            results[part] = {
-                "patches": len(indices),
-                **scores(patches.labels, predict(model, patches), len(folder.classes)),
-            }
+    if config.val_fraction and not split.val:
+        progress.note("No scene was held out for the validation: the last checkpoint counts; raise --val-fraction.")
+    whole = patch_cache(folder, on_note=progress.note)
+    train, val, test = (in_memory(whole.subset(part)) for part in (split.train, split.val, split.test))
+    held_out = val if split.val else None
+    model, facts = train_on(train, train, folder.classes, config, run_dir, progress, held_out=held_out)
+    results: dict[str, Any] = {"kind": "classifier", "data": str(config.data), "classes": folder.classes, **facts}
+    if not is_main_process():
+        return results
+    for part, patches in (("val", val), ("test", test)):
+        if len(patches):
+            found = scores(patches.labels, predict(model, patches), len(folder.classes))
+            results[part] = {"patches": len(patches), **found}
     write_json(run_dir / RESULTS_FILE, results)
     return results
+
+
+def _split(config: TrainClassifier, folder: PatchFolder, repeats: Path | None) -> Split:
+    if repeats is not None:
+        check_same_data(repeats, folder)
+        return Split.load(repeats / "split.json")
+    if config.split is not None:
+        return _given_split(config.split, folder)
+    val, test = config.val_fraction, config.test_fraction
+    return split_by_scene(folder, (1.0 - (val + test), val, test), seed=0)
 
 
 def _given_split(path: Path, folder: PatchFolder) -> Split:
@@ -226,7 +213,7 @@ def evaluate_classifier(run: Path, data: Path, part: str = "auto") -> dict[str, 
     that the run was trained on, else all. Raises ``DataError`` for other classes or sizes, ``CheckpointError`` for
     a run of another kind.
     """
-    meta, state = load_weights(run, kind="classifier")
+    meta, state = chosen_weights(run, "classifier")
     model = Classifier(ClassifierConfig.from_dict(meta["config"]))
     model.load_state_dict(state)
     classes: list[str] = meta["classes"]
@@ -237,7 +224,7 @@ def evaluate_classifier(run: Path, data: Path, part: str = "auto") -> dict[str, 
     if list(folder.shape) != meta["shape"]:
         raise DataError(f"{data}: patches are {folder.shape} (C,H,W), but {run} was trained on {tuple(meta['shape'])}")
     indices, used = _part(run, data, folder, part)
-    patches = load_patches(folder, indices)
+    patches = in_memory(folder.subset(indices))
     target = torch.tensor([classes.index(folder.classes[label]) for label in patches.labels.tolist()])
     result = scores(target, predict(model, patches), len(classes))
     return {

@@ -2,87 +2,89 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sarcore.data import PatchFolder, read_image, write_image
-from sarcore.engine import FitConfig, fit, load_weights, write_json
+from sarcore.data import PatchFolder, Split, patch_cache, read_image, split_by_scene, write_image
+from sarcore.data.split import scene_groups
+from sarcore.engine import fit, write_json
+from sarcore.engine.distributed import is_main_process
 from sarcore.errors import DataError
-from sarcore.experiments.patches import Filter, PatchTensor, Precision, Scenario, scenario_size, to_uint8
+from sarcore.experiments.patches import (
+    Filter,
+    Patches,
+    ScenarioPatches,
+    encoded,
+    in_memory,
+    mean_and_deviation,
+    scenario_size,
+    to_uint8,
+)
 from sarcore.experiments.progress import Progress
-from sarcore.experiments.runs import RESULTS_FILE, open_run
+from sarcore.experiments.runs import RESULTS_FILE, chosen_weights, fit_facts, start_run
+from sarcore.experiments.train_config import TrainBegan, settings
+from sarcore.experiments.validations import generator_validation
 from sarcore.models import BEGAN, BEGANConfig
 from sarcore.ops import resample
 
-Preset = Literal["berthelot", "marmanis", "sarcore"]
 DONE = "dataset.json"
 
 
-@dataclass(frozen=True)
-class GeneratorTraining:
-    """How a BEGAN is trained; the network itself is one of the presets of `sarcore.models.BEGANConfig`."""
-
-    scenario: Scenario = "simple"
-    preset: Preset = "sarcore"
-    steps: int = 20_000
-    width: int = 64
-    batch: int = 16
-    seed: int = 0
-    precision: Precision = "32-true"
-    channels_last: bool = False
-
-
 def train_generator(
-    patches: PatchTensor,
-    training: GeneratorTraining,
+    patches: Patches,
+    config: TrainBegan,
     run_dir: Path,
     progress: Progress,
     *,
     meta: Mapping[str, Any],
+    held_out: Patches | None = None,
     title: str = "BEGAN",
 ) -> dict[str, Any]:
-    """Train a BEGAN on ``patches`` as ``training.scenario`` shows them; continues a run that was interrupted.
+    """Train a BEGAN on ``patches`` as the scenario shows them; continues a run that was interrupted.
 
-    ``meta`` goes into the checkpoint next to the network's settings. Returns the steps, images per second and last
-    scalars. Raises ``ValueError`` for a patch size that no BEGAN has, and what `sarcore.engine.fit` raises.
+    ``held_out`` are real patches to choose the best checkpoint by. ``meta`` goes into the checkpoint next to the
+    settings. Returns `fit_facts` and the last scalars. Raises ``ValueError`` for a patch size that no BEGAN has, and
+    what `sarcore.engine.fit` raises.
     """
-    patch_size, channels = patches.images.shape[-1], patches.images.shape[1]
-    size = scenario_size(patch_size, training.scenario)
-    config = BEGANConfig.preset(training.preset, size=size, channels=channels, width=training.width)
-    torch.manual_seed(training.seed)
-    model = BEGAN(config, data_mean=float(patches.encoded().mean()), seed=training.seed)
-    if training.channels_last:
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    view = PatchTensor(patches.images, patches.labels, patches.radiometry, scenario=training.scenario)
-    fit_config = FitConfig(
-        steps=training.steps,
-        batch_size=training.batch,
-        seed=training.seed,
-        log_every=min(10, max(1, training.steps // 100)),
-        sample_every=max(1, training.steps // 8),
-        checkpoint_every=max(25, min(500, training.steps // 10)),
-        precision=training.precision,
-    )
-    progress.stage(title, training.steps)
-    facts = {"kind": "began", "config": config.to_dict(), "training": asdict(training), "patch_size": patch_size}
-    result = fit(model, view, fit_config, run_dir, on_step=progress.step, meta={**meta, **facts})
+    channels, patch_size = encoded(patches, [0]).shape[1:3]
+    model_config = network(config, channels, patch_size)
+    torch.manual_seed(config.fit.seed)
+    model = BEGAN(model_config, data_mean=mean_and_deviation(patches)[0], seed=config.fit.seed)
+    validation = None if held_out is None else generator_validation(held_out, config.scenario, model_config.latent)
+    progress.stage(title, config.fit.steps)
+    facts = {"kind": "began", "config": model_config.to_dict(), "training": settings(config), "patch_size": patch_size}
+    view = ScenarioPatches(patches, config.scenario)
+    result = fit(model, view, config.fit, run_dir, validation=validation, on_step=progress.step, meta={**meta, **facts})
     for note in result.notes:
         progress.note(note)
-    return {"steps": result.steps, "images_per_second": result.images_per_second, "last": dict(result.last_logs)}
+    return {**fit_facts(result), "last": dict(result.last_logs)}
+
+
+def network(config: TrainBegan, channels: int, patch_size: int) -> BEGANConfig:
+    """The settings of the network for patches of that size; ``ValueError`` for a size that no BEGAN has."""
+    return dataclasses.replace(config.model, size=scenario_size(patch_size, config.scenario), channels=channels)
+
+
+def square_side(folder: PatchFolder) -> int:
+    """Side of the patches in pixels; ``DataError`` where they are not square."""
+    height, width = folder.shape[1:]
+    if height != width:
+        raise DataError(f"{folder.root}: patches are {height}x{width}; a BEGAN needs square patches")
+    return height
 
 
 def load_generator(run: Path) -> tuple[BEGAN, dict[str, Any]]:
-    """Rebuild the BEGAN of a run or checkpoint folder, in evaluation mode, with the checkpoint's meta data.
+    """Rebuild the BEGAN of a run (its best checkpoint) or checkpoint folder, in evaluation mode, with its meta data.
 
     Raises ``CheckpointError`` for a missing or damaged checkpoint and for one of another model.
     """
-    meta, state = load_weights(run, kind="began")
+    meta, state = chosen_weights(run, "began")
     model = BEGAN(BEGANConfig.from_dict(meta["config"]))
     model.load_state_dict(state)
     return model.eval(), meta
@@ -136,22 +138,53 @@ def read_patches(folder: Path, class_name: str) -> Tensor:
 
 
 def train_began(
-    data: Path, class_name: str | None, training: GeneratorTraining, run_dir: Path, progress: Progress
+    config: TrainBegan, run_dir: Path, progress: Progress, *, resume: bool = True, repeats: Path | None = None
 ) -> dict[str, Any]:
-    """Train a BEGAN on all patches of ``data`` or of one class of it, and write ``results.json``.
+    """Train a BEGAN on all patches of a folder or of one class of it, and write ``config.toml`` and ``results.json``.
 
-    Raises ``DataError`` for data that cannot be used.
+    ``repeats`` is a run whose data must be unchanged. Raises ``DataError`` for data that cannot be used and
+    ``SarcoreError`` for a run folder with something else.
     """
-    folder = PatchFolder.open(data)
-    chosen = folder if class_name is None else folder.of_class(class_name)
-    settings = {"data": str(data), "class_name": class_name, **asdict(training)}
-    open_run(run_dir, "train began", settings, folder, [training.seed])
-    patches = PatchTensor(*chosen.arrays(), folder.radiometry)
-    classes = folder.classes if class_name is None else [class_name]
+    folder = PatchFolder.open(config.data)
+    network(config, folder.shape[0], square_side(folder))
+    if config.class_name is not None and config.class_name not in folder.classes:
+        folder.of_class(config.class_name)  # says which classes there are
+    wanted = None if config.class_name is None else folder.classes.index(config.class_name)
+    chosen = [i for i, label in enumerate(folder.labels.tolist()) if wanted in (None, label)]
+    split, notes = hold_out(folder, chosen, config.val_fraction)
+    start_run(run_dir, config, folder, split, resume=resume, repeats=repeats)
+    for note in notes:
+        progress.note(note)
+    whole = patch_cache(folder, on_note=progress.note)
+    patches = in_memory(whole.subset(split.train))
+    held_out = in_memory(whole.subset(split.val)) if split.val else None
+    classes = folder.classes if config.class_name is None else [config.class_name]
     meta = {"classes": classes, "radiometry": folder.radiometry.to_dict()}
-    facts = train_generator(patches, training, run_dir, progress, meta=meta)
-    write_json(run_dir / RESULTS_FILE, {"kind": "began", "data": str(data), "classes": classes, **facts})
+    facts = train_generator(patches, config, run_dir, progress, meta=meta, held_out=held_out)
+    if is_main_process():
+        results = {"kind": "began", "data": str(config.data), "classes": classes, **facts}
+        write_json(run_dir / RESULTS_FILE, {**results, "patches": {"train": len(split.train), "val": len(split.val)}})
     return facts
+
+
+def hold_out(folder: PatchFolder, indices: list[int], fraction: float) -> tuple[Split, list[str]]:
+    """Part of the patches at ``indices`` for the training, the rest for the validation, and remarks on the split.
+
+    No scene is in both, and every class with two scenes is in both. Where that would take more than a third of the
+    patches, and much more than ``fraction``, none is held out.
+    """
+    everything = Split(indices, [], [], seed=0)
+    if not fraction:
+        return everything, []
+    part, total = folder.subset(indices), len(indices)
+    held_out: list[int] = []
+    if len(set(scene_groups(part))) > 1:
+        divided = split_by_scene(part, (1.0 - fraction, 0.0, fraction), seed=0)
+        train, held_out = ([indices[i] for i in numbers] for numbers in (divided.train, divided.test))
+    if not held_out or len(held_out) > total * max(1 / 3, 1.5 * fraction):
+        few = "The patches are of too few scenes to hold some out"
+        return everything, [f"{few}: there is no validation, and the last checkpoint counts."]
+    return Split(train, held_out, [], seed=0), [f"{len(held_out)} of {total} patches are held out for the validation."]
 
 
 def generate_folder(

@@ -1,49 +1,130 @@
-"""Patches in memory, and the three generation scenarios as views of them."""
+"""Patches as data sets: in memory or mapped, in their native type, and as the three generation scenarios show them."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from sarcore.data import PatchFolder
+from sarcore.data.patch_cache import MEMORY_LIMIT
 from sarcore.ops import Radiometry, encode, resample
 
 Scenario = Literal["simple", "intermediate", "hard"]
 Filter = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+_AT_ONCE = 256  # patches that are encoded together
 
 
 class PatchTensor(Dataset[tuple[Tensor, int]]):
     """Patches kept in memory in their native type and encoded to float32 in [0, 1] on access.
 
-    ``images`` is (N,C,H,W), ``labels`` is (N,). With ``scenario`` each access returns what a generator of that
-    scenario sees (`scenario_view`); the random crops draw from torch's global generator, whose state the
-    engine stores in its checkpoints.
+    ``images`` is (N,C,H,W), ``labels`` is (N,).
+
+    >>> patches = PatchTensor(torch.full((2, 1, 4, 4), 51.0), torch.zeros(2), Radiometry("digital", 0.0, 255.0))
+    >>> round(float(patches[1][0].max()), 6)
+    0.2
     """
 
-    def __init__(
-        self, images: Tensor, labels: Tensor, radiometry: Radiometry, *, scenario: Scenario | None = None
-    ) -> None:
+    def __init__(self, images: Tensor, labels: Tensor, radiometry: Radiometry) -> None:
         if images.ndim != 4 or labels.shape != images.shape[:1]:
             raise ValueError(
                 f"images must be (N,C,H,W) with N labels, got {tuple(images.shape)} and {tuple(labels.shape)}"
             )
-        self.images, self.labels, self.radiometry, self.scenario = images, labels, radiometry, scenario
+        self.images, self.labels, self.radiometry = images, labels, radiometry
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image = encode(self.images[index], self.radiometry)
-        if self.scenario is not None:
-            image = scenario_view(image[None], self.scenario)[0]
-        return image, int(self.labels[index])
+        return encode(self.images[index], self.radiometry), int(self.labels[index])
 
-    def encoded(self) -> Tensor:
-        """All patches as float32 (N,C,H,W) in [0, 1], without the scenario."""
-        return encode(self.images, self.radiometry)
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the images."""
+        return self.images.nbytes
+
+    def native(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Images (n,C,H,W) in native units and labels (n,)."""
+        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        return self.images[chosen], self.labels[chosen]
+
+    def arrays(self) -> tuple[Tensor, Tensor]:
+        """All images and labels."""
+        return self.images, self.labels
+
+
+Patches: TypeAlias = PatchFolder | PatchTensor
+"""Labelled patches in their native type, in memory or mapped; neither is encoded before it is on the device."""
+
+
+class ScenarioPatches(Dataset[tuple[Tensor, int]]):
+    """Patches as a generator of a scenario sees them: `scenario_view` of the encoded images.
+
+    The engine encodes on its device and calls `view` with seeds that follow from the position in the run. An item that
+    is asked for by number is always the same.
+    """
+
+    def __init__(self, patches: Patches, scenario: Scenario) -> None:
+        self.patches, self.scenario, self.radiometry = patches, scenario, patches.radiometry
+        self._seeds = torch.randint(2**62, (len(patches),), generator=torch.Generator().manual_seed(0))
+
+    def __len__(self) -> int:
+        return len(self.patches)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        image, label = self.patches[index]
+        return self.view(image[None], self._seeds[index : index + 1])[0], label
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole patches."""
+        return self.patches.nbytes
+
+    def native(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Whole patches in native units, and labels."""
+        return self.patches.native(indices)
+
+    def arrays(self) -> tuple[Tensor, Tensor]:
+        """All whole patches in native units, and labels."""
+        return self.patches.arrays()
+
+    def view(self, images: Tensor, seeds: Tensor) -> Tensor:
+        """What the scenario shows of encoded patches (n,C,S,S), the random crops by the seeds (n,), int64."""
+        if self.scenario != "simple":
+            return scenario_view(images, self.scenario)
+        places = images.shape[-1] - scenario_size(images.shape[-1], self.scenario) + 1
+        return _crops(images, torch.stack((seeds % places, (seeds >> 32) % places), dim=1))
+
+
+def in_memory(patches: Patches) -> Patches:
+    """The patches as a `PatchTensor`, or as they are where they take more than 2 GiB."""
+    return PatchTensor(*patches.arrays(), patches.radiometry) if patches.nbytes <= MEMORY_LIMIT else patches
+
+
+def encoded(patches: Patches, indices: Sequence[int] | None = None) -> Tensor:
+    """All patches, or those at ``indices``, as float32 (n,C,H,W) in [0, 1]."""
+    images = patches.arrays()[0] if indices is None else patches.native(indices)[0]
+    return encode(images, patches.radiometry)
+
+
+def mean_and_deviation(patches: Patches) -> tuple[float, float]:
+    """Mean and standard deviation of the grey values in [0, 1] over all patches, in float64.
+
+    >>> images = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1)
+    >>> mean_and_deviation(PatchTensor(images, torch.zeros(2), Radiometry("digital", 0.0, 255.0)))
+    (0.5, 0.5)
+    """
+    total = squares = torch.zeros((), dtype=torch.float64)
+    count = 0
+    for start in range(0, len(patches), _AT_ONCE):
+        images = encoded(patches, range(start, min(start + _AT_ONCE, len(patches)))).double()
+        total, squares, count = total + images.sum(), squares + images.square().sum(), count + images.numel()
+    mean = float(total) / count
+    return mean, max(0.0, float(squares) / count - mean**2) ** 0.5
 
 
 def scenario_size(size: int, scenario: Scenario) -> int:
@@ -78,8 +159,12 @@ def scenario_view(images: Tensor, scenario: Scenario, *, generator: torch.Genera
         return images
     if scenario == "intermediate":
         return resample(images, half, mode="area")
-    corners = torch.randint(0, size - half + 1, (len(images), 2), generator=generator).tolist()
-    crops = [image[:, y : y + half, x : x + half] for image, (y, x) in zip(images, corners, strict=True)]
+    return _crops(images, torch.randint(0, size - half + 1, (len(images), 2), generator=generator))
+
+
+def _crops(images: Tensor, corners: Tensor) -> Tensor:
+    half = scenario_size(images.shape[-1], "simple")
+    crops = [image[:, y : y + half, x : x + half] for image, (y, x) in zip(images, corners.tolist(), strict=True)]
     return torch.stack(crops) if crops else images[..., :half, :half]
 
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sarcore.data import PatchFolder, data_fingerprint
-from sarcore.engine import write_run_info
-from sarcore.errors import SarcoreError
+from torch import Tensor
+
+from sarcore.data import PatchFolder, Split, data_fingerprint
+from sarcore.engine import FitResult, RunLock, load_weights, write_run_info
+from sarcore.engine.distributed import from_main
+from sarcore.errors import DataError, SarcoreError
+from sarcore.experiments.train_config import MAY_CHANGE, TrainConfig, settings, write_config
 
 RUN_FILE = "run.json"
 RESULTS_FILE = "results.json"
+_GOING_ON: dict[str, Any] = {"may_change": MAY_CHANGE, "may_grow": ["steps"]}
 
 
 def open_run(
@@ -23,28 +30,118 @@ def open_run(
     seeds: Sequence[int],
     *,
     may_change: Sequence[str] = (),
+    may_grow: Sequence[str] = (),
+    resume: bool = True,
 ) -> bool:
     """Create the run folder with its ``run.json``, or check that an existing one holds the same experiment.
 
-    Returns whether it existed. ``may_change`` names settings that may differ from the first time. Raises
-    ``SarcoreError`` for a folder that holds something else, other settings or other data.
+    Returns whether it existed. ``may_change`` names settings that may differ from the first time, ``may_grow`` those
+    that may not become smaller.
+
+    Raises:
+        SarcoreError: the folder holds something else, other settings or other data, or a run although ``resume`` is
+            False.
     """
     recorded = {"command": command, **json.loads(json.dumps(config, default=str))}
     recorded["data_fingerprint"] = data_fingerprint(folder)
     existing = (run_dir / RUN_FILE).is_file()
+    if existing and not resume:
+        raise SarcoreError(f"{run_dir}: holds a run; go on with it by --resume, or choose another folder with --out")
     if existing:
-        previous = read_json(run_dir / RUN_FILE).get("config", {})
-        names = sorted((previous.keys() | recorded.keys()) - set(may_change))
-        changed = [
-            f"{n} was {previous.get(n)}, is {recorded.get(n)}" for n in names if previous.get(n) != recorded.get(n)
-        ]
-        if changed:
-            raise SarcoreError(f"{run_dir}: holds another run ({'; '.join(changed)}); choose another folder with --out")
+        _check_same(run_dir, recorded, may_change, may_grow)
     elif run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
         raise SarcoreError(f"{run_dir}: exists and is no sarcore run; choose another folder with --out")
     run_dir.mkdir(parents=True, exist_ok=True)
     write_run_info(run_dir, recorded, list(seeds))
     return existing
+
+
+def _check_same(run_dir: Path, recorded: Mapping[str, Any], may_change: Sequence[str], may_grow: Sequence[str]) -> None:
+    previous = read_json(run_dir / RUN_FILE).get("config", {})
+    changed = []
+    for name in sorted((previous.keys() | recorded.keys()) - set(may_change)):
+        was, now = previous.get(name), recorded.get(name)
+        if was != now and not (name in may_grow and was is not None and now > was):
+            changed.append(f"{name} was {was}, is {now}" + (", and may only grow" if name in may_grow else ""))
+    if changed:
+        raise SarcoreError(f"{run_dir}: holds another run ({'; '.join(changed)}); choose another folder with --out")
+
+
+def start_run(
+    run_dir: Path, config: TrainConfig, folder: PatchFolder, split: Split, *, resume: bool, repeats: Path | None
+) -> int:
+    """Open the folder of a training and write ``config.toml`` and ``split.json``, in the main process alone.
+
+    Returns the steps that the run in it was to have before, 0 for a new one. Raises what `open_run` and, for the run
+    that it ``repeats``, `check_same_data` raise, and ``DataError`` where the patches to train on are fewer than a
+    batch: in every process, before anything is written.
+    """
+    recorded = {name: value for name, value in settings(config).items() if name not in config.DERIVED}
+    if recorded.get("split") is not None:
+        recorded["split"] = hashlib.sha256(repr(split).encode()).hexdigest()[:16]
+
+    def start() -> int:
+        if len(split.train) < config.fit.batch_size:
+            raise DataError(
+                f"{folder.root}: {len(split.train)} patches to train on are fewer than a batch of "
+                f"{config.fit.batch_size}; lower --batch-size or --val-fraction"
+            )
+        if repeats is not None:
+            check_same_data(repeats, folder)
+        command, seeds = f"train {config.KIND}", [config.fit.seed]
+        before = 0
+        if (run_dir / RUN_FILE).is_file():
+            with RunLock(run_dir):  # a running training keeps the settings that it was started with
+                before = int(read_json(run_dir / RUN_FILE).get("config", {}).get("steps", 0))
+                open_run(run_dir, command, recorded, folder, seeds, **_GOING_ON, resume=resume)
+        else:
+            open_run(run_dir, command, recorded, folder, seeds, **_GOING_ON, resume=resume)
+        write_config(run_dir, config)
+        split.save(run_dir / "split.json")
+        return before
+
+    return from_main(start)
+
+
+def check_same_data(run_dir: Path, folder: PatchFolder) -> None:
+    """Raise ``SarcoreError`` unless the folder holds what the run was trained on."""
+    trained_on = read_json(run_dir / RUN_FILE).get("config", {}).get("data_fingerprint")
+    if trained_on != data_fingerprint(folder):
+        raise SarcoreError(
+            f"{folder.root}: has changed since {run_dir} was trained on it (files, sizes, classes or scenes); the run "
+            f"cannot be repeated, train on what is there now with --config {run_dir / 'config.toml'}"
+        )
+
+
+def chosen_weights(run: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """`load_weights` of the best checkpoint of a run, of the last one where none was validated.
+
+    Raises ``CheckpointError`` as `load_weights`.
+    """
+    described = (run / "checkpoints").glob("step_*/meta.json")
+    validated = any("score" in _described(path) for path in described)
+    return load_weights(run, kind=kind, which="best" if validated else "last")
+
+
+def _described(path: Path) -> dict[str, Any]:
+    with contextlib.suppress(SarcoreError):  # a damaged one is passed over, and reported, when weights are loaded
+        return read_json(path)
+    return {}
+
+
+def fit_facts(result: FitResult) -> dict[str, Any]:
+    """What ``results.json`` says of a training: steps, rate, whether it stopped early, the best score and its step."""
+    best = None
+    if result.best is not None:
+        meta = read_json(result.best / "meta.json")
+        best = {"step": meta["step"], **meta["score"]}
+    return {
+        "steps": result.steps,
+        # Nothing was trained where the run was complete already: then the rate is the one that was logged.
+        "images_per_second": result.images_per_second or result.last_logs.get("images_per_second", 0.0),
+        "stopped_early": result.stopped_early,
+        "best": best,
+    }
 
 
 def read_json(path: Path) -> dict[str, Any]:

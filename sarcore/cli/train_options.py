@@ -1,0 +1,145 @@
+"""The settings of the trainings as `sarcore train` offers them: those that the data decide are left out."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from tyro.conf import Positional, Suppress, arg
+
+from sarcore.engine import FitConfig
+from sarcore.errors import SarcoreError
+from sarcore.experiments.train_config import (
+    CONFIG_FILE,
+    KINDS,
+    TrainBegan,
+    TrainClassifier,
+    layered,
+    read_config,
+    section_classes,
+)
+from sarcore.models import BEGANConfig, ClassifierConfig
+
+# These classes check nothing: a value of a file may be wrong until the command line has replaced another one.
+
+
+@dataclass(frozen=True)
+class _Fit(FitConfig):
+    def __post_init__(self) -> None:
+        """Leave the checks to `train_config.build`."""
+
+
+@dataclass(frozen=True)
+class _Began(BEGANConfig):
+    size: Suppress[int] = 80
+    channels: Suppress[int] = 1
+
+    def __post_init__(self) -> None:
+        """Leave the checks to `train_config.build`."""
+
+
+@dataclass(frozen=True)
+class _Classifier(ClassifierConfig):
+    channels: Suppress[int] = 1
+    classes: Suppress[int] = 7
+    total_steps: Suppress[int] = 1000
+    domain: Suppress[Any] = "amplitude"
+    limits: Suppress[tuple[float, float]] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        """Leave the checks to `train_config.build`."""
+
+
+@dataclass(frozen=True)
+class BeganOptions(TrainBegan):
+    """`TrainBegan` on the command line."""
+
+    data: Positional[Path]
+    class_name: Annotated[str | None, arg(name="class", aliases=("--class-name",))] = None
+    model: _Began = _Began()
+    fit: _Fit = _Fit(steps=1)
+
+    def __post_init__(self) -> None:
+        """Leave the checks to `train_config.build`."""
+
+
+@dataclass(frozen=True)
+class ClassifierOptions(TrainClassifier):
+    """`TrainClassifier` on the command line."""
+
+    data: Positional[Path]
+    model: _Classifier = _Classifier()
+    fit: _Fit = _Fit(steps=1)
+
+    def __post_init__(self) -> None:
+        """Leave the checks to `train_config.build`."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What the options of one `sarcore train` start from."""
+
+    words: list[str]
+    """The arguments, the kind of the file in front where it was left out."""
+    began: BeganOptions
+    classifier: ClassifierOptions
+    out: Path
+    """The run folder, `tyro.MISSING` where it must be given."""
+
+
+def start(words: Sequence[str]) -> Start:
+    """Read what ``--from``, ``--config`` and ``--preset`` name: the command line goes over it.
+
+    Raises:
+        SarcoreError: the file cannot be used, or a setting is given that follows from the data.
+    """
+    words = list(words)
+    source, file, preset = (_value(words, option) for option in ("--from", "--config", "--preset"))
+    if source is not None and file is not None:
+        raise SarcoreError(f"--from {source} and --config {file} both give the settings; give one of the two")
+    path = Path(source) / CONFIG_FILE if source is not None else Path(file) if file is not None else None
+    kind = words[0] if words and words[0] in KINDS else None
+    given: dict[str, Any] = {}
+    if path is not None:
+        kind, given = read_config(path, kind)
+        if not words or words[0].startswith("-"):
+            words.insert(0, kind)
+    if kind is not None:
+        _check_derived(words, kind)
+    began, classifier = (
+        _options(options, given if kind == name else {}, preset if kind == name else None, str(path))
+        for name, options in (("began", BeganOptions), ("classifier", ClassifierOptions))
+    )
+    out = tyro.MISSING if source is None else _repeat_of(Path(source))
+    return Start(words, began, classifier, out)
+
+
+def _options(cls: Any, given: dict[str, Any], preset: str | None, where: str) -> Any:
+    values = {"data": tyro.MISSING, **layered(cls.KIND, given, preset=preset, where=where)}
+    return cls(**{**values, **{section: part(**values[section]) for section, part in section_classes(cls).items()}})
+
+
+def _repeat_of(run: Path) -> Path:
+    run = run.resolve()
+    return run.with_name(f"{run.name}-repeat")
+
+
+def _value(words: list[str], option: str) -> str | None:
+    """The value of an option that is needed before all the options are known."""
+    for word, following in itertools.zip_longest(words, words[1:], fillvalue=""):
+        if word == option and following:
+            return following
+        if word.startswith(f"{option}="):
+            return word.partition("=")[2]
+    return None
+
+
+def _check_derived(words: list[str], kind: str) -> None:
+    for name, source in KINDS[kind].DERIVED.items():
+        option = "--" + name.replace("_", "-")
+        if any(word.partition("=")[0].replace("_", "-") == option for word in words):
+            raise SarcoreError(f"{option} follows from {source}; leave it out")
