@@ -46,8 +46,9 @@ format: $(VENV)/dev.stamp  ## rewrite the sources in the project's format
 build: $(VENV)/torch.stamp  ## recompile after a change under csrc/, in an environment that is there
 	$(PIP) $(EDITABLE) $(WERROR) --no-deps --editable .
 
-bench: $(VENV)/dev.stamp  ## time the operators against their peers on this machine
+bench: $(VENV)/dev.stamp  ## time the operators and the training against their peers on this machine
 	$(BIN)/python bench/run.py --out bench/results
+	$(BIN)/python bench/bench_train.py --out bench/results
 	$(BIN)/python -m pytest bench/bench_*.py --benchmark-only --benchmark-group-by=group
 
 gpu: export PATH := $(PATH):/usr/local/cuda/bin
@@ -58,6 +59,7 @@ gpu:  ## on a machine with an NVIDIA GPU: build in place without network, CUDA t
 		--config-settings=cmake.define.CMAKE_CUDA_ARCHITECTURES=native --editable .
 	$(PYTHON) -m pytest -m cuda python_tests
 	$(PYTHON) bench/run.py --out bench/results
+	$(PYTHON) bench/bench_train.py --out bench/results
 
 cuda: $(VENV)/dev.stamp  ## compile the CUDA code for all-major with warnings as errors
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --config-settings=build-dir=build/cuda \

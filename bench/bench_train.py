@@ -29,13 +29,18 @@ SECONDS = 1.0  # of a sample, about
 SMALL = workloads_train.trainings("cpu", quick=True)
 
 
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)  # the networks are too small for two; conftest puts the number back
+
+
 @pytest.mark.parametrize("training", SMALL, ids=lambda t: t.model)
 def test_losses_of_fit_are_those_of_a_bare_loop(training: Training) -> None:
     train_timing.compare(train_timing.Subject.of(training, "cpu"))
 
 
 @pytest.mark.parametrize("switch", ["bf16", "channels_last"])
-@pytest.mark.parametrize("training", SMALL, ids=lambda t: t.model)
+@pytest.mark.parametrize("training", [t for t in SMALL if t.model in ("BEGAN", "Pix2Pix")], ids=lambda t: t.model)
 def test_switches_change_the_rounding_alone(training: Training, switch: str) -> None:
     train_timing.compare_switch(train_timing.Subject.of(training, "cpu"), switch)
 
@@ -101,6 +106,7 @@ def entry(
     samples = train_timing.measure(subject, rounds, chunk)
     rows = [row(name, samples[name], samples["bare loop"], training.batch) for name in samples]
     for name, switch in switches.items():
+        torch.compiler.reset()
         try:
             train_timing.compare_switch(subject, name)
             samples = train_timing.measure(subject, rounds, chunk, **switch)

@@ -114,8 +114,8 @@ class CycleShaped(nn.Module):
         for judge in (self.judge_a, self.judge_b):
             judge.requires_grad_(True)
         count = len(batch[0])
-        old_a = self.pool_a(torch.cat(fakes_a), step.draw(self.pool_a.sample, count))
-        old_b = self.pool_b(torch.cat(fakes_b), step.draw(self.pool_b.sample, count))
+        old_a = self.pool_a(step.join(fakes_a), step.draw(self.pool_a.sample, count))
+        old_b = self.pool_b(step.join(fakes_b), step.draw(self.pool_b.sample, count))
         step.zero_grad("discriminators")
         for a, b, fake_a, fake_b in step.parts(*batch, old_a, old_b):
             loss_a = 0.5 * (against(self.judge_a(a), 1.0) + against(self.judge_a(fake_a), 0.0))

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 from workloads_train import Training
 
-from sarcore.engine import FitConfig, fit
-from sarcore.engine.batches import BatchOrder
+from sarcore.engine import BatchOrder, FitConfig, fit
+from sarcore.engine.randomness import draw_generator
 from sarcore.models import PlainStep
 
 SEED = 0
@@ -68,9 +68,8 @@ class Subject:
 
     def loops(self) -> Loops:
         """The bare loop, and the model's own step in a bare loop."""
-        draws = torch.Generator().manual_seed(SEED)
         return {
-            "bare loop": self.training.loop(self._task(), self._batches(), draws),
+            "bare loop": self.training.loop(self._task(), self._batches(), draw_generator(SEED)),
             "bare loop of training_step": self._stepped(),
         }
 
@@ -87,7 +86,8 @@ class Subject:
         task = self._task()
         optimizers = task.configure_optimizers()
         schedulers = task.configure_schedulers(optimizers) if hasattr(task, "configure_schedulers") else {}
-        step = PlainStep(optimizers, seed=SEED)
+        step = PlainStep(optimizers)
+        step.generator = draw_generator(SEED)
         for batch in self._batches():
             scalars = task.training_step(batch, step)
             for scheduler in schedulers.values():

@@ -14,9 +14,9 @@ import pytest
 
 SCENES, TRAINING = (Path(__file__).with_name(name) for name in ("scenes.md", "training.md"))
 TINY = {
-    "train began": "--steps 4 --batch-size 4 --width 4 --log-every 2",
-    "train classifier": "--steps 4 --batch-size 4 --depth 18 --log-every 2",
-    "train --from": "--steps 4 --batch-size 4",
+    "train began": "--steps 4 --batch-size 4 --width 4",
+    "train classifier": "--steps 2 --batch-size 4 --depth 18",
+    "train --from": "--steps 2 --batch-size 4",
     "bench-loader": "--seconds 0.1 --batch-size 4",
     "generate": "--count 8",
     "metrics": "",
