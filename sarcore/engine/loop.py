@@ -59,13 +59,7 @@ def fit(
         Interrupted: Ctrl-C or SIGTERM; the step in progress was finished and saved.
         Diverged: a loss or a weight became NaN or infinite; the checkpoint before it is kept.
     """
-    if not isinstance(task, Task):
-        raise TypeError(
-            f"{type(task).__name__} has no training_step and configure_optimizers; see sarcore.engine.Task."
-        )
-    order = BatchOrder(len(dataset), config.batch_size, config.seed)  # type: ignore[arg-type]  # map-style data sets
-    _check_shares(config)
-    run_dir = Path(run_dir)
+    order = _check(task, dataset, config)
     facts = {"kind": type(task).__name__.lower(), **(meta or {})}
     with contextlib.ExitStack() as stack:
         stack.enter_context(preserved_rng())
@@ -75,26 +69,30 @@ def fit(
         lock = RunLock(run_dir)
         from_main(lambda: stack.enter_context(lock) and None)
         training = Training(task, config, fabric)
-        checkpoints = Checkpoints(run_dir, config, order, facts)
+        checkpoints = Checkpoints(Path(run_dir), config, order, facts)
         state, notes = checkpoints.restore(training, resume=resume)
         if not task.training:
             task.train()
-        seconds = float(state.get("seconds", 0.0))
-        observer = Observer(
-            training, config, run_dir, seconds=seconds, notes=[*notes, *([lock.note] if lock.note else [])]
-        )
+        notes += [lock.note] if lock.note else []
+        observer = Observer(training, config, Path(run_dir), seconds=float(state.get("seconds", 0.0)), notes=notes)
         stack.enter_context(observer)
         stop = stack.enter_context(stop_on_interrupt())
         return _Loop(training, checkpoints, observer, order, validation, state).run(dataset, stop, on_step)
 
 
-def _check_shares(config: FitConfig) -> None:
+def _check(task: nn.Module, dataset: Dataset[Any], config: FitConfig) -> BatchOrder:
+    if not isinstance(task, Task):
+        raise TypeError(
+            f"{type(task).__name__} has no training_step and configure_optimizers; see sarcore.engine.Task."
+        )
+    order = BatchOrder(len(dataset), config.batch_size, config.seed)  # type: ignore[arg-type]  # map-style data sets
     shares = world_size() * config.accumulate
     if config.batch_size % shares:
         raise ValueError(
             f"batch_size {config.batch_size} is no multiple of {world_size()} processes times accumulate "
             f"{config.accumulate}; give a multiple of {shares}."
         )
+    return order
 
 
 class _Loop:
