@@ -3,8 +3,6 @@
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 import threading
 
 import pytest
@@ -92,12 +90,3 @@ def test_other_threads_catch_nothing():
     thread.start()
     thread.join()
     assert seen == [(False, True)]
-
-
-def test_data_workers_leave_both_to_the_main_process():
-    code = (
-        "import os, signal; from sarcore.engine.interrupt import ignore_stop_signals as f; f(0);"
-        "os.kill(os.getpid(), signal.SIGTERM); os.kill(os.getpid(), signal.SIGINT); print('alive')"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, "alive\n")

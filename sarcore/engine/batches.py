@@ -113,7 +113,7 @@ def _read_by_workers(
             prefetch_factor=_PREFETCH,
             pin_memory=pinned,
             collate_fn=_as_is,
-            worker_init_fn=_start_worker,
+            worker_init_fn=start_worker,
             generator=torch.Generator().manual_seed(source.share.order.seed),  # else drawn from the global one
         )
         found: Iterator[Any] = iter(loader)
@@ -172,7 +172,8 @@ class _InWorker(Exception):  # noqa: N818  # only the cause of an error: where i
         return f"\n{self.args[0]}"
 
 
-def _start_worker(_number: int) -> None:
+def start_worker(_number: int) -> None:
+    """What a process that reads does first: signals are the main process's, and it does not outlive that."""
     # The main process is asked to stop, and saves its state; the batches must keep coming meanwhile.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

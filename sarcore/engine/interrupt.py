@@ -50,9 +50,3 @@ def stop_on_interrupt() -> Iterator[StopRequest]:
     finally:
         for number in caught:
             signal.signal(number, previous[number])
-
-
-def ignore_stop_signals(_worker: int = 0) -> None:
-    """Leave Ctrl-C and SIGTERM to the main process: for data workers, which are sent them as well."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 from torchmetrics import Metric
 
-from sarcore.engine.interrupt import ignore_stop_signals
+from sarcore.engine.batches import start_worker
 from sarcore.engine.randomness import preserved_rng, seed_all
 from sarcore.errors import DataError
 
@@ -76,13 +77,7 @@ def run_validation(
         raise DataError(
             f"{length} images are held out for validation, fewer than the {world_size} processes; hold out more."
         )
-    loader = DataLoader(
-        Subset(validation.dataset, range(rank, length, world_size)),
-        batch_size=validation.batch_size,
-        num_workers=num_workers,
-        worker_init_fn=ignore_stop_signals,
-        generator=torch.Generator(),  # else it would draw from the global generator
-    )
+    loader = _loader(Subset(validation.dataset, range(rank, length, world_size)), validation.batch_size, num_workers)
     metrics = {name: metric.to(device) for name, metric in validation.metrics.items()}
     for metric in metrics.values():
         metric.reset()
@@ -99,6 +94,18 @@ def run_validation(
             f"The validation has no number {validation.monitor!r} to monitor; it gives {', '.join(scalars) or 'none'}."
         )
     return scalars, arrays
+
+
+def _loader(dataset: Dataset[Any], batch_size: int, num_workers: int) -> DataLoader[Any]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="This DataLoader will create")  # more workers than cores: may help
+        return DataLoader(
+            dataset,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            worker_init_fn=start_worker,
+            generator=torch.Generator(),  # else it would draw from the global generator
+        )
 
 
 @contextlib.contextmanager
