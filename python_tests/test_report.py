@@ -54,7 +54,7 @@ def test_a_page_of_a_gan_says_what_its_folder_holds(tmp_path):
         "0.02 EUR",
         "Some CPU, 2 threads",
         "Some GPU",
-        "model.width 16",
+        "width 16",
     ):
         assert expected in text
     assert "k has been at 1 for 1200 steps: the generator wins; lower --lambda-k <now>." in text
@@ -193,7 +193,7 @@ def test_damaged_files_are_named_and_the_rest_is_shown(tmp_path):
         "samples/step_000400.png: cannot be shown",
         "metrics.jsonl: 2 of 102 lines cannot be read and are left out",
         "There is no picture of real images",
-        "model.width 16",  # from run.json
+        "width 16",  # from run.json
     ):
         assert expected in text
     assert frames(page)["steps"] == [200, 600, 800, 1000]
@@ -256,6 +256,15 @@ def test_best_score_and_time_left(tmp_path):
     assert seconds_left(run) == pytest.approx(500 * 0.11)
     assert run.step == 500
     assert run.steps == 1000
+
+
+def test_a_run_without_pictures_leaves_its_place_to_the_others(tmp_path):
+    runs = [write_run(tmp_path / "classifier", kind="classifier"), write_run(tmp_path / "gan")]
+    page = write_report(runs, tmp_path / "page.html")
+    assert len(frames(page)["runs"]) == 1
+    assert len(re.findall(r'id="samples-\d"', page.read_text())) == 1
+    assert '<span class="swatch k1"></span>gan' in page.read_text()
+    assert [one["label"] for one in charts(page)["Diversity"]["series"]] == ["real, gan", "gan"]
 
 
 def test_what_is_no_run_is_refused(tmp_path):

@@ -13,6 +13,7 @@ from PIL import Image
 from sarcore.report import write_report
 
 from .report_runs import write_run
+from .test_report_study import write_run as write_study
 
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
@@ -41,13 +42,14 @@ def browser(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """Pages of one GAN, of one classifier, and of two GANs side by side."""
+    """Pages of one GAN, of one classifier, of two GANs side by side, and of a study."""
     folder = tmp_path_factory.mktemp("runs")
     gan = write_run(folder / "gan")
     other = write_run(folder / "other-with-a-rather-long-name-that-a-phone-has-to-break", steps=700, seed=1, width=32)
     classifier = write_run(folder / "classifier", kind="classifier")
+    study = write_report(write_study(folder / "study"))
     both = write_report([gan, other], folder / "both.html")
-    return {"gan": write_report(gan), "classifier": write_report(classifier), "both": both}
+    return {"gan": write_report(gan), "classifier": write_report(classifier), "both": both, "study": study}
 
 
 def opened(browser, page, *, width=1280, dark=False):
@@ -74,7 +76,7 @@ def pixels(browser):
     return np.asarray(Image.open(io.BytesIO(browser.get_screenshot_as_png())).convert("RGB"), dtype=float)
 
 
-@pytest.mark.parametrize("name", ["gan", "classifier", "both"])
+@pytest.mark.parametrize("name", ["gan", "classifier", "both", "study"])
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("dark", [False, True])
 def test_a_page_opens_without_errors_or_requests_and_fits(browser, pages, name, width, dark):

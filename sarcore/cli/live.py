@@ -27,7 +27,9 @@ def view(run: RunFolder, width: int = 100) -> RenderableType:
     if best is not None:
         name, step, value, mode = best
         lowest = "lowest" if mode == "min" else "highest"
-        parts.append(Text(f"Best {words(name).lower()}: {number(value)} ({lowest}), checkpoint of step {number(step)}"))
+        parts.append(
+            Text(f"Best {words(name, first=False)}: {number(value)} ({lowest}), checkpoint of step {number(step)}")
+        )
     for step, text in run.notes[-4:]:
         parts.append(Text(f"step {number(step)}: {text}", style="yellow"))
     parts += [Text(problem, style="yellow") for problem in run.problems]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-_ABBREVIATIONS = ("ece", "emd", "enl", "ergas", "fid", "kid", "mae", "psnr", "sam", "ssim")
+_ABBREVIATIONS = ("ece", "emd", "enl", "ergas", "f1", "fid", "kid", "mae", "psnr", "sam", "ssim")
 
 
 def percent(fraction: float | None) -> str:
@@ -82,12 +82,13 @@ def size(count: int) -> str:
     return f"{count} B"
 
 
-def words(name: str) -> str:
-    """The name of a scalar as words.
+def words(name: str, *, first: bool = True) -> str:
+    """The name of a scalar as words, with a capital where it comes ``first``.
 
-    >>> words("loss_real"), words("val/ece"), words("k")
-    ('Loss real', 'ECE', 'k')
+    >>> words("loss_real"), words("val/ece"), words("k"), words("macro_f1", first=False)
+    ('Loss real', 'ECE', 'k', 'macro F1')
     """
     text = name.removeprefix("val/").replace("_", " ").replace("/", ", ")
+    text = f"validation{text[3:]}" if text.startswith("val,") else text
     text = " ".join(word.upper() if word in _ABBREVIATIONS else word for word in text.split(" "))
-    return text if len(text) < 3 else text[0].upper() + text[1:]
+    return text if len(text) < 3 or not first else text[0].upper() + text[1:]

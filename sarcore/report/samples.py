@@ -121,7 +121,8 @@ def drawings(made: Gallery) -> tuple[list[Markup], dict[int, dict[str, list[floa
         lines.append(Line("generated", _places(name, curves[max(curves)]), 1, key=name))
         # One axis for all steps, or nothing could be compared while the slider moves. A step at which all pixels have
         # one value must not flatten the others.
-        high = float(np.quantile(everything, 0.99)) * 1.15 if name == "histogram" else None
+        most = [float(np.quantile(everything, 0.99)) * 1.15, *(1.05 * value for value in real if value is not None)]
+        high = max(most) if name == "histogram" else None
         bounds = (None, None) if high is None else (0.0, high)
         extent = everything if high is None else []
         charts.append(chart(title, lines, x=x, note=note, x_bounds=(0, 1), y_bounds=bounds, log=False, extent=extent))

@@ -16,7 +16,11 @@ def confusions(run: RunFolder) -> list[dict[str, Any]]:
     if last is not None:
         found.append((f"validation at step {number(last['step'])}", last["confusion"]))
     parts = ((name, part) for name, part in run.results.items() if isinstance(part, Mapping))
-    found += [(f"{name} part, at the end", part["confusion"]) for name, part in parts if "confusion" in part]
+    found += [
+        (f"{'validation' if name == 'val' else name} part, at the end", part["confusion"])
+        for name, part in parts
+        if "confusion" in part
+    ]
     tables = [(title, _matrix(counts)) for title, counts in found]
     if any(rows is None for _, rows in tables):
         run.problems.append("A confusion matrix is no square table of counts and is left out.")
@@ -24,19 +28,27 @@ def confusions(run: RunFolder) -> list[dict[str, Any]]:
 
 
 def settings(runs: Sequence[RunFolder]) -> dict[str, Any]:
-    """The configurations as rows (name, value per run): those that differ, and those that all runs share."""
+    """The configurations as rows: (name, value per run) of those that differ, (name, value) of those all runs share.
+
+    ``sections`` has the shared ones by the table of the configuration that they are in.
+    """
     flat = [flatten(run.config) for run in runs]
     names = dict.fromkeys(name for one in flat for name in one)
     rows = [(name, [_written(one[name]) if name in one else "–" for one in flat]) for name in names]
     differ = [row for row in rows if len(set(row[1])) > 1]
-    return {"differ": differ, "same": [(name, values[0]) for name, values in rows if len(set(values)) == 1]}
+    same = [(name, values[0]) for name, values in rows if len(set(values)) == 1]
+    sections: dict[str, list[tuple[str, str]]] = {}
+    for name, value in same:
+        section, _, rest = name.rpartition(".")
+        sections.setdefault(section, []).append((rest, value))
+    return {"differ": differ, "same": same, "sections": sections}
 
 
 def results(runs: Sequence[RunFolder]) -> list[tuple[str, list[str]]]:
     """Scalars of ``results.json``, without what the page says elsewhere."""
-    skipped = ("last.", "steps", "seconds", "images_per_second", "kind", "data", "config")
+    skipped = ("last.", "steps", "seconds", "images_per_second", "kind", "data", "config", "best.")
     flat = [flatten(run.results) for run in runs]
-    names = dict.fromkeys(name for one in flat for name, value in one.items() if isinstance(value, (int, float)))
+    names = dict.fromkeys(name for one in flat for name, value in one.items() if type(value) in (int, float))
     kept = [name for name in names if not name.startswith(skipped)]
     return [(words(name.replace(".", ", ")), [_shown(one.get(name)) for one in flat]) for name in kept]
 

@@ -89,7 +89,7 @@ def card(run: RunFolder, price: float | None) -> Card:
     if best is not None:
         name, step, value, mode = best
         lowest = "lowest" if mode == "min" else "highest"
-        tiles.append((f"Best {words(name).lower()}", number(value), f"{lowest}, at step {number(step)}"))
+        tiles.append((f"Best {words(name, first=False)}", number(value), f"{lowest}, at step {number(step)}"))
     if price is not None and run.seconds is not None:
         tiles.append(("Cost", f"{tables.cost(run.seconds, price):.2f} EUR", f"at {price:g} EUR per hour"))
     kind = TITLES.get(run.kind, words(run.kind) or "Training run")
@@ -165,11 +165,13 @@ def _per_class(run: RunFolder) -> list[Markup]:
 def _samples(galleries: Sequence[samples.Gallery]) -> tuple[list[dict[str, Any]], list[int], Markup | None]:
     """What the template shows of every run's samples, and the data of the slider."""
     shown, moving = [], []
-    for made in galleries:
+    for i, made in enumerate(galleries):
         charts, frames = samples.drawings(made)
         steps = sorted(made.pictures) or sorted(frames)
-        last = steps[-1] if steps else None
-        shown.append({"made": made, "charts": charts, "last": last})
+        if not steps:
+            continue
+        last = steps[-1]
+        shown.append({"made": made, "charts": charts, "last": last, "colour": i})
         pictures = {step: uri for step, uri in made.pictures.items() if step != last}  # that one is in the page
         moving.append({"steps": steps, "pictures": pictures, "frames": frames})
     steps = sorted({step for one in moving for step in one["steps"]})
@@ -184,7 +186,7 @@ def _diversity(runs: Sequence[RunFolder]) -> Markup | None:
         real = next((float(row["diversity"]) for row in rows if row["step"] is None), None)
         if generated:
             lines.append(Line("generated" if len(runs) == 1 else run.name, generated, i if len(runs) > 1 else 1))
-            if real is not None and (i == 0 or len(runs) == 1):
+            if real is not None and len(lines) == 1:
                 ends: list[tuple[float, float | None]] = [(generated[0][0], real), (generated[-1][0], real)]
                 lines.insert(0, Line("real" if len(runs) == 1 else f"real, {run.name}", ends, look="reference"))
     note = "mean distance of two generated images; near 0 the generator draws one image"
