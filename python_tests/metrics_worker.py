@@ -6,10 +6,11 @@ import sys
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from test_metrics_streaming import ALL, batches, close, plain, updated
 
 
 def work(rank: int, world: int, port: int) -> None:
+    from test_metrics_streaming import ALL, batches, close, plain, updated  # found where this runs as a script alone
+
     torch.set_num_threads(1)
     expected = {name: close(updated(name, batches(name)).compute()) for name in ALL}  # no group yet: one process
     dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world)
@@ -24,6 +25,8 @@ def work(rank: int, world: int, port: int) -> None:
 
 
 if __name__ == "__main__":
+    from test_metrics_streaming import ALL
+
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
