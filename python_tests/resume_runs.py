@@ -105,7 +105,9 @@ def _began():
 
 def _classifier():
     torch.manual_seed(0)
-    config = ClassifierConfig(depth=18, classes=3, head=(8,), total_steps=130, warmup_steps=10, augment="speckle", optimizer="sgd")
+    config = ClassifierConfig(
+        depth=18, classes=3, head=(8,), total_steps=130, warmup_steps=10, augment="speckle", optimizer="sgd"
+    )
 
     def step(task, batch, metrics):
         metrics["accuracy"].update(task(batch[0]), batch[1])
