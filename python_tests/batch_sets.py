@@ -24,12 +24,6 @@ def read(dataset, order, start=0, count=5, *, num_workers=0, **options):
         return [list(batch) for _, batch in zip(range(count), source, strict=False)]
 
 
-def same(a, b):
-    return len(a) == len(b) and all(
-        torch.equal(x, y) for p, q in zip(a, b, strict=True) for x, y in zip(p, q, strict=True)
-    )
-
-
 class Drawn(Dataset):
     """Items that draw from every global generator, more or less often."""
 

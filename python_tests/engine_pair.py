@@ -81,6 +81,17 @@ def rows(run: Path) -> list[dict]:
     return [{k: v for k, v in row.items() if k not in timed} for row in read_metrics(run)]
 
 
+def same(a, b) -> bool:
+    """Equal in every bit, whatever the containers hold."""
+    if isinstance(a, torch.Tensor):
+        return a.dtype == b.dtype and torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    return type(a) is type(b) and a == b
+
+
 def stop_at(step: int):
     def on_step(now, logs):
         if now == step:

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils.data import TensorDataset
+from torchmetrics import MeanMetric
 
-from sarcore.engine import FitConfig, Interrupted, Validation, fit, read_metrics
+from sarcore.engine import FitConfig, Interrupted, Validation, fit
 from sarcore.engine.distributed import agree, average_gradients, from_main, gather, rank, world_size
 from sarcore.engine.sync_norm import SyncBatchNorm
 from sarcore.errors import DataError
@@ -42,14 +43,7 @@ def settings(accumulate: int, **changes: Any) -> FitConfig:
     )
 
 
-def losses(run: Path) -> list[dict[str, float]]:
-    timed = ("images_per_second", "seconds")
-    return [{k: v for k, v in row.items() if k not in timed} for row in read_metrics(run)]
-
-
 def validation(data: TensorDataset) -> Validation:
-    from torchmetrics import MeanMetric
-
     def step(model: nn.Module, batch: Any, metrics: Any) -> None:
         metrics["error"].update((model.discriminator(batch[0]) - batch[0]).abs().mean((1, 2, 3)))
 

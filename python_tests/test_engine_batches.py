@@ -16,7 +16,8 @@ from sarcore.engine import BatchOrder
 from sarcore.engine.batches import batches
 from sarcore.engine.sources import Share
 
-from .batch_sets import Drawn, as_is, read, same
+from .batch_sets import Drawn, as_is, read
+from .engine_pair import same
 
 
 class Cropped:

@@ -19,7 +19,8 @@ from sarcore.engine import BatchOrder
 from sarcore.engine.batches import batches
 from sarcore.errors import DataError
 
-from .batch_sets import Broken, Drawn, Slow, TwoWordsError, as_is, read, same
+from .batch_sets import Broken, Drawn, Slow, TwoWordsError, as_is, read
+from .engine_pair import same
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -12,6 +12,7 @@ import pytest
 from sarcore.engine import read_checkpoint, read_metrics
 
 from . import engine_worker
+from .engine_pair import rows
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -51,21 +52,21 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("run", ["began1", "began2", "classifier1", "classifier2"])
 def test_the_same_total_batch_gives_the_same_losses(one: Path, two: Path, run: str) -> None:
-    alone, shared = engine_worker.losses(one / run), engine_worker.losses(two / run)
+    alone, shared = rows(one / run), rows(two / run)
     assert [row["step"] for row in shared] == [1, 2, 3, 4]
     for a, b in zip(alone, shared, strict=True):
         assert a == pytest.approx(b, rel=1e-5, abs=1e-6)
 
 
 def test_parts_of_a_batch_give_its_gradient(one: Path) -> None:
-    for a, b in zip(engine_worker.losses(one / "began1"), engine_worker.losses(one / "began2"), strict=True):
+    for a, b in zip(rows(one / "began1"), rows(one / "began2"), strict=True):
         assert a == pytest.approx(b, rel=1e-5, abs=1e-6)
     # Batch statistics are those of a part, so that a classifier's losses do depend on the number of parts.
-    assert engine_worker.losses(one / "classifier1")[-1] != pytest.approx(engine_worker.losses(one / "classifier2")[-1])
+    assert rows(one / "classifier1")[-1] != pytest.approx(rows(one / "classifier2")[-1])
 
 
 def test_a_stop_asked_of_one_process_ends_all_at_one_step_and_the_resume_has_the_same_bits(two: Path) -> None:
-    assert engine_worker.losses(two / "stopped") == engine_worker.losses(two / "began1")
+    assert rows(two / "stopped") == rows(two / "began1")
     meta, weights, state = read_checkpoint(two / "stopped/checkpoints/step_000004")
     _, expected, _ = read_checkpoint(two / "began1/checkpoints/step_000004")
     assert all(value.equal(expected[name]) for name, value in weights.items())

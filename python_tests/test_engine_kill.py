@@ -15,6 +15,7 @@ import torch
 from sarcore.cli import main
 from sarcore.engine import find_checkpoint, last_checkpoint, read_checkpoint, read_ema, read_metrics, save_checkpoint
 
+from .engine_pair import rows, same
 from .resume_runs import (
     PROCESSES,
     FullDisk,
@@ -30,21 +31,6 @@ from .resume_runs import (
 KINDS = ("began", "classifier", "translator")
 STEPS = 115
 SAVE = {"began": 3, "classifier": 50, "translator": 3}  # a ResNet-18 with its optimizer takes a second to write
-
-
-def rows(run: Path) -> list[dict]:
-    timed = ("images_per_second", "seconds")
-    return [{k: v for k, v in row.items() if k not in timed} for row in read_metrics(run)]
-
-
-def same(a, b) -> bool:
-    if isinstance(a, torch.Tensor):
-        return a.dtype == b.dtype and torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
-    if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(map(same, a, b))
-    return type(a) is type(b) and a == b
 
 
 def state_of(path: Path) -> dict:

@@ -13,17 +13,7 @@ from sarcore.engine import FitResult, Interrupted, fit, read_checkpoint
 from sarcore.errors import CheckpointError, SarcoreError
 from sarcore.ops import encode
 
-from .engine_pair import Pair, config, data, rows, stop_at
-
-
-def same(a, b) -> bool:
-    if isinstance(a, torch.Tensor):
-        return a.dtype == b.dtype and torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
-    if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(map(same, a, b))
-    return type(a) is type(b) and a == b
+from .engine_pair import Pair, config, data, rows, same, stop_at
 
 
 @pytest.fixture(scope="module")

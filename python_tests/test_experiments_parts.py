@@ -5,9 +5,7 @@ import pytest
 import torch
 
 from sarcore import Radiometry
-from sarcore.data import PatchFolder, write_simulated
 from sarcore.experiments import quality, summary
-from sarcore.experiments.generation import hold_out
 from sarcore.experiments.patches import (
     PatchTensor,
     ScenarioPatches,
@@ -86,19 +84,6 @@ def test_held_out_patches_are_the_same_with_the_same_latents_in_every_validation
     latents = torch.stack([one[i][1] for i in range(6)])
     assert latents.abs().max() <= 1
     assert len(latents.unique(dim=0)) == 6
-
-
-@pytest.mark.parametrize(("scenes", "fraction", "held_out"), [(2, 0.1, 0), (2, 0.5, 1), (3, 0.1, 1), (9, 0.0, 0)])
-def test_whole_scenes_are_held_out_unless_they_are_too_much(tmp_path, scenes, fraction, held_out):
-    folder = PatchFolder.open(write_simulated(tmp_path / "set", scenes_per_class=scenes, size=16))
-    per_scene = len(folder) // (7 * scenes)
-    chosen = [i for i, label in enumerate(folder.labels.tolist()) if label == 3]
-    for indices, classes in ((chosen, 1), (list(range(len(folder))), 7)):
-        split, notes = hold_out(folder, indices, fraction)
-        assert len(split.val) == held_out * classes * per_scene
-        assert sorted([*split.train, *split.val]) == indices
-        assert not {folder.scenes[i] for i in split.train} & {folder.scenes[i] for i in split.val}
-        assert len(notes) == (fraction > 0)
 
 
 # --- the numbers ---
