@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import itertools
 import multiprocessing
@@ -104,7 +105,6 @@ def _read_by_workers(
 ) -> Generator[Any, None, None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="This DataLoader will create")  # more workers than cores may help
-        warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
         loader = DataLoader(
             _Reported(source),
             batch_size=None,  # the items of the loader are whole batches
@@ -116,15 +116,29 @@ def _read_by_workers(
             worker_init_fn=start_worker,
             generator=torch.Generator().manual_seed(source.share.order.seed),  # else drawn from the global one
         )
-        found: Iterator[Any] = iter(loader)
-    try:
+    with workers_of(loader) as found:
         for step in itertools.count(start):
             batch = _next(found)
             if isinstance(batch, _Failure):
                 raise batch.error from _InWorker(batch.trace)
             yield source.finish(to_device(batch), step)
+
+
+@contextlib.contextmanager
+def workers_of(loader: DataLoader[Any]) -> Iterator[Iterator[Any]]:
+    """The batches of a loader, whose processes end with the block.
+
+    PyTorch ends them when nothing holds the iterator any more, as the traceback of an error does; at its end Python
+    would then send them SIGTERM, which they ignore, and wait for ever.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
+        found = iter(loader)
+    try:
+        yield found
     finally:
-        del found  # ends the workers, whatever still holds this frame
+        if hasattr(found, "_shutdown_workers"):
+            found._shutdown_workers()
 
 
 def _next(found: Iterator[Any]) -> Any:

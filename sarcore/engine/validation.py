@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 from torchmetrics import Metric
 
-from sarcore.engine.batches import start_worker
+from sarcore.engine.batches import start_worker, workers_of
 from sarcore.engine.randomness import preserved_rng, seed_all
 from sarcore.errors import DataError
 
@@ -83,8 +83,9 @@ def run_validation(
         metric.reset()
     with preserved_rng(), torch.no_grad(), _evaluating(task):
         seed_all(rank)
-        for batch in loader:
-            validation.step(task, _to(batch, device), metrics)
+        with workers_of(loader) as batches:
+            for batch in batches:
+                validation.step(task, _to(batch, device), metrics)
         values = {name: metric.compute() for name, metric in metrics.items()}
     for metric in metrics.values():
         metric.reset()
