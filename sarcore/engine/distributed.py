@@ -9,21 +9,17 @@ import os
 import pickle
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
 
 from sarcore.engine.config import FitConfig
 from sarcore.errors import SarcoreError
 
-# Fabric logs hints on stderr at level INFO; only the command line prints.
-logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 BUCKET_BYTES = 64 << 20  # gradients that travel together: few messages, and little memory beside the gradients
 T = TypeVar("T")
@@ -82,6 +78,14 @@ def make_fabric(config: FitConfig) -> Fabric:
     Raises:
         SarcoreError: the accelerator is not there, or cannot do the precision.
     """
+    # Here, because they take seconds to import, which all that reads checkpoints or run folders would wait for.
+    from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
+    # It logs hints on stderr at level INFO; only the command line prints.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     several = world_size() > 1
     if several:
         connect()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import torch
+from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 
 from sarcore.engine.config import FitConfig
 from sarcore.engine.distributed import broadcast_state, world_size
-from sarcore.engine.sync_norm import synchronise_batch_norm
 
 
 @contextlib.contextmanager
@@ -26,6 +26,8 @@ def prepared(task: nn.Module, config: FitConfig, device: torch.device) -> Iterat
     if config.channels_last:
         task.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if world_size() > 1:
+        from sarcore.engine.sync_norm import synchronise_batch_norm  # loads PyTorch's compiler, which takes seconds
+
         synchronise_batch_norm(task)
         broadcast_state(task)
     # Network by network: a training step has several, with steps of optimizers in between.
@@ -56,10 +58,8 @@ def _deterministic() -> Iterator[None]:
 
 def channels_last(batch: Any) -> Any:
     """The images (N, C, H, W) of a batch with their channels last in memory; everything else as it is."""
-    if isinstance(batch, Tensor):
-        return batch.contiguous(memory_format=torch.channels_last) if batch.ndim == 4 else batch
-    if isinstance(batch, Mapping):
-        return {name: channels_last(value) for name, value in batch.items()}
-    if isinstance(batch, (list, tuple)):
-        return tuple(channels_last(value) for value in batch)
-    return batch
+
+    def laid_out(tensor: Tensor) -> Tensor:
+        return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+
+    return apply_to_collection(batch, Tensor, laid_out)

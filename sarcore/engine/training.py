@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -20,6 +19,9 @@ from sarcore.engine.randomness import draw_generator, rng_state, set_rng_state
 from sarcore.engine.step import TrainingStep
 from sarcore.engine.task import Scheduled
 from sarcore.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 class Training:

@@ -7,16 +7,19 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import torch
+from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
-from torchmetrics import Metric
 
 from sarcore.engine.batches import start_worker, workers_of
 from sarcore.engine.randomness import preserved_rng, seed_all
 from sarcore.errors import DataError
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
 
 Mode: TypeAlias = Literal["max", "min"]
 
@@ -85,7 +88,8 @@ def run_validation(
         seed_all(rank)
         with workers_of(loader) as batches:
             for batch in batches:
-                validation.step(task, _to(batch, device), metrics)
+                moved = apply_to_collection(batch, Tensor, Tensor.to, device, non_blocking=True)
+                validation.step(task, moved, metrics)
         values = {name: metric.compute() for name, metric in metrics.items()}
     for metric in metrics.values():
         metric.reset()
@@ -118,16 +122,6 @@ def _evaluating(task: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:  # one by one: a part of a model may be kept in eval mode
             module.training = training
-
-
-def _to(batch: Any, device: torch.device | str) -> Any:
-    if isinstance(batch, Tensor):
-        return batch.to(device, non_blocking=True)
-    if isinstance(batch, Mapping):
-        return {name: _to(value, device) for name, value in batch.items()}
-    if isinstance(batch, (list, tuple)):
-        return tuple(_to(value, device) for value in batch)
-    return batch
 
 
 def _split(values: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, list[Any]]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 
 from sarcore.data import PatchFolder, patch_cache
@@ -93,42 +94,52 @@ def measure_loader(
     folder = PatchFolder.open(data)
     order = BatchOrder(len(folder), batch_size, seed=0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    in_shards = all(shard_place(path) is not None for path in folder.paths)
-    stored = "shards" if in_shards else "files"
-    in_memory = folder.nbytes <= MEMORY_LIMIT
+    rates = _reading(folder, order, num_workers, seconds, device, progress)
+    network, images, name = _network(model, folder, order, depth, width, device)
+    progress.stage(f"training step of {name}", 1)
+    labels = folder.labels[order[0]].to(device)
+    step = _rate(_steps(network, (images, labels)), batch_size, seconds, device)
+    progress.step(1, {"images_per_second": step})
+    where = torch.cuda.get_device_name() if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
+    return LoaderSpeed(rates, step, name, where, num_workers, folder.nbytes <= MEMORY_LIMIT, _in_shards(folder))
 
-    def rate(title: str, patches: PatchFolder, memory_limit: int = 0, most: int | None = None) -> float:
+
+def _in_shards(folder: PatchFolder) -> bool:
+    return all(shard_place(path) is not None for path in folder.paths)
+
+
+def _reading(
+    folder: PatchFolder, order: BatchOrder, num_workers: int, seconds: float, device: torch.device, progress: Progress
+) -> dict[str, float]:
+    """Images per second by way of reading."""
+    size, rates = order.batch_size, {}
+
+    def time_it(title: str, patches: PatchFolder, memory_limit: int = 0, most: int | None = None) -> None:
         progress.stage(title, most or 1)
         source = batches(
             patches,
             order,
             0,
             num_workers=num_workers,
-            to_device=lambda batch: _moved(batch, device),
+            to_device=lambda batch: apply_to_collection(batch, Tensor, Tensor.to, device, non_blocking=True),
             memory_limit=memory_limit,
         )
         with contextlib.closing(source):
-            found = _rate(itertools.islice(source, most), batch_size, seconds, device)
-        progress.step(most or 1, {"images_per_second": found})
-        return found
+            rates[title] = _rate(itertools.islice(source, most), size, seconds, device)
+        progress.step(most or 1, {"images_per_second": rates[title]})
 
-    rates: dict[str, float] = {}
+    stored = "shards" if _in_shards(folder) else "files"
     if _forget(folder):
-        rates[f"{stored}, cold"] = rate(f"{stored}, cold", folder, most=max(2, len(folder) // batch_size))
-    rates[f"{stored}, read before"] = rate(f"{stored}, read before", folder)
-    if in_memory:
-        rates["in memory"] = rate("in memory", folder, MEMORY_LIMIT)
-    elif not in_shards:
+        time_it(f"{stored}, cold", folder, most=max(2, len(folder) // size))
+    time_it(f"{stored}, read before", folder)
+    if folder.nbytes <= MEMORY_LIMIT:
+        time_it("in memory", folder, MEMORY_LIMIT)
+    elif not _in_shards(folder):
         progress.stage("decoding all patches once", len(folder))
         cached = patch_cache(folder, on_note=progress.note, on_patches=lambda done, _total: progress.step(done, {}))
         if cached is not folder:
-            rates["decoded copy"] = rate("decoded copy", cached)
-    network, images, name = _network(model, folder, order, depth, width, device)
-    progress.stage(f"training step of {name}", 1)
-    step = _rate(_steps(network, (images, _labels(folder, order, device))), batch_size, seconds, device)
-    progress.step(1, {"images_per_second": step})
-    where = torch.cuda.get_device_name() if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
-    return LoaderSpeed(rates, step, name, where, num_workers, in_memory, in_shards)
+            time_it("decoded copy", cached)
+    return rates
 
 
 def _rate(source: Iterator[Any], images: int, seconds: float, device: torch.device) -> float:
@@ -151,12 +162,6 @@ def _rate(source: Iterator[Any], images: int, seconds: float, device: torch.devi
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def _moved(batch: Any, device: torch.device) -> Any:
-    if isinstance(batch, Tensor):
-        return batch.to(device, non_blocking=True)
-    return tuple(part.to(device, non_blocking=True) for part in batch)
 
 
 def _forget(folder: PatchFolder) -> bool:
@@ -186,10 +191,6 @@ def _network(
         network = Classifier(ClassifierConfig(depth=depth, channels=channels, classes=classes))
         name = f"ResNet-{depth}"
     return network.to(device).train(), images.to(device), name
-
-
-def _labels(folder: PatchFolder, order: BatchOrder, device: torch.device) -> Tensor:
-    return folder.labels[order[0]].to(device)
 
 
 def _steps(network: nn.Module, batch: tuple[Tensor, Tensor]) -> Iterator[None]:
