@@ -95,8 +95,9 @@ def versions() -> dict[str, str]:
     >>> versions()["python"] == platform.python_version()
     True
     """
-    found = {"python": platform.python_version()}
-    for package in ("sarcore", "torch", "numpy", "lightning-fabric", "safetensors"):
+    # PyTorch by itself: what pip knows of it leaves out the CUDA that it was built for.
+    found = {"python": platform.python_version(), "torch": str(torch.__version__)}
+    for package in ("sarcore", "numpy", "lightning-fabric", "safetensors"):
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
