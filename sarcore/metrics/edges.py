@@ -58,7 +58,7 @@ def edge_preservation_index(image: torch.Tensor, reference: torch.Tensor) -> tor
     Raises:
         ValueError: shapes differ or are too small.
 
-    Source: the ratio of gradients of Han, Guo and Wang, Edge preserving ...
+    Source: Han, Guo and Wang, Edge preservation evaluation of digital speckle filters, IGARSS 2002.
     """
     x, y = _pair(image, reference)
     sums = []
