@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from sarcore.engine.run import json_text, versions, write_bytes, write_json
+from sarcore.engine.validation import ranked
 from sarcore.errors import CheckpointError
 
 FORMAT = 2
@@ -182,23 +183,17 @@ def checkpoint_dirs(run_dir: Path) -> list[tuple[int, Path]]:
     return sorted((int(match[1]), path) for match, path in found if match)
 
 
-def _by_score(run_dir: Path) -> list[tuple[int, Path]]:
-    """(step, folder) of the validated checkpoints, best first, by the metric that the newest of them names."""
-    scores = [(step, path, score) for step, path in checkpoint_dirs(run_dir) if (score := _score(path))]
-    if not scores:
-        return []
-    name, _, mode = scores[-1][2]
-    sign = -1.0 if mode == "max" else 1.0
-    same = [(sign * score[1], step, path) for step, path, score in scores if (score[0], score[2]) == (name, mode)]
-    return [(step, path) for _, step, path in sorted(same)]  # of equal ones the earlier
+def by_score(run_dir: Path) -> list[tuple[int, Path]]:
+    """(step, folder) of the validated checkpoints, best first, unverified."""
+    found = checkpoint_dirs(run_dir)
+    return [found[place] for place in ranked([_described(path) for _, path in found])]
 
 
-def _score(path: Path) -> tuple[str, float, str] | None:
+def _described(path: Path) -> dict[str, Any]:
     try:
-        score = json.loads((path / META).read_text(encoding="utf-8"))["score"]
-        return str(score["name"]), float(score["value"]), str(score["mode"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # not validated, or damaged, which shows when it is to be read
+        return dict(json.loads((path / META).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}  # damaged, which shows when it is to be read
 
 
 def last_checkpoint(run_dir: Path) -> tuple[Path | None, list[str]]:
@@ -239,7 +234,7 @@ def find_checkpoint(path: Path, which: Which = "last") -> tuple[Path, list[str]]
     if (path / META).is_file() or (path / WEIGHTS).is_file():
         return path, []
     if which == "best":
-        candidates = _by_score(path)
+        candidates = by_score(path)
         if not candidates and checkpoint_dirs(path):
             raise CheckpointError(f"No checkpoint of {path} has a score: the run was not validated; use the last one.")
         found, problems = _first_whole(path, candidates)
@@ -279,7 +274,7 @@ def check_kind(path: Path, meta: Mapping[str, Any], kind: str) -> None:
 def prune(run_dir: Path, step: int, keep_last: int, keep_best: int = 0) -> None:
     """Remove the checkpoints up to `step` but the newest and the best ones, and what a killed save left behind."""
     earlier = [path for found, path in checkpoint_dirs(run_dir) if found <= step]
-    best = [path for found, path in _by_score(run_dir) if found <= step]
+    best = [path for found, path in by_score(run_dir) if found <= step]
     for path in sorted(set(earlier) - set(earlier[-keep_last:]) - set(best[:keep_best])):
         # Renamed first: a kill half-way through must not leave what looks like a damaged checkpoint.
         with contextlib.suppress(OSError):

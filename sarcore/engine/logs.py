@@ -7,7 +7,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,7 +24,6 @@ from sarcore.engine.trackers import open_trackers
 from sarcore.metrics import histogram_density, pairwise_diversity, radial_spectrum
 
 METRICS, VALIDATION, STATISTICS = "metrics.jsonl", "validation.jsonl", "samples/statistics.jsonl"
-_SAMPLE = re.compile(r"step_(\d+)\.png")
 
 
 class RunLogs:
@@ -45,9 +44,8 @@ class RunLogs:
         (self._dir / "samples").mkdir(parents=True, exist_ok=True)
         for name in (METRICS, VALIDATION, STATISTICS):
             _drop_after(self._dir / name, resumed_step)
-        for path in (self._dir / "samples").iterdir():
-            match = _SAMPLE.fullmatch(path.name)
-            if match and int(match[1]) > resumed_step:
+        for step, path in sample_pictures(self._dir).items():
+            if step > resumed_step:
                 path.unlink()
         # Line-buffered: a kill loses no finished row.
         self._rows = (self._dir / METRICS).open("a", encoding="utf-8", buffering=1)
@@ -163,13 +161,34 @@ def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
 
 
 def _rows_of(path: Path) -> list[dict[str, Any]]:
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        with contextlib.suppress(ValueError):  # the last line of a killed run may be cut
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    return parse_rows(lines, unstepped=True)[0]  # the last line of a killed run may be cut
+
+
+def parse_rows(lines: Sequence[str], *, unstepped: bool = False) -> tuple[list[dict[str, Any]], int]:
+    """The rows of JSON lines that have a step (None among them if `unstepped`), and how many lines are none.
+
+    >>> parse_rows(['{"step": 1, "k": 0.5}', '{"ste'])
+    ([{'step': 1, 'k': 0.5}], 1)
+    """
+    rows, damaged = [], 0
+    for line in lines:
+        try:
             row = json.loads(line)
-            if isinstance(row, dict) and isinstance(row.get("step", ""), (int, type(None))):
-                rows.append(row)
-    return rows
+        except ValueError:
+            row = None
+        step = row.get("step", "") if isinstance(row, dict) else ""
+        if isinstance(row, dict) and (isinstance(step, int) or (unstepped and step is None)):
+            rows.append(row)
+        else:
+            damaged += 1
+    return rows, damaged
+
+
+def sample_pictures(run_dir: Path) -> dict[int, Path]:
+    """The grids of generated images of a run, by step."""
+    named = ((re.fullmatch(r"step_(\d+)\.png", path.name), path) for path in (run_dir / "samples").glob("step_*.png"))
+    return dict(sorted((int(match[1]), path) for match, path in named if match))
 
 
 def _drop_after(path: Path, step: int) -> None:

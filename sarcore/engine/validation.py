@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -174,3 +174,27 @@ class BestSoFar:
         """Go on from what a checkpoint kept; scores of the other direction are forgotten."""
         if state["mode"] == self.mode:
             self.score, self.step, self.since = state["score"], state["step"], int(state["since"])
+
+
+def ranked(metas: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Places in a row of `meta.json`, oldest first, of those with a score: best first, by the metric of the newest.
+
+    >>> ranked([{"score": {"name": "emd", "value": v, "mode": "min"}} for v in (0.3, 0.1, 0.2)] + [{}])
+    [1, 2, 0]
+    """
+    scores = [(place, score) for place, meta in enumerate(metas) if (score := _score(meta))]
+    if not scores:
+        return []
+    name, _, mode = scores[-1][1]
+    sign = -1.0 if mode == "max" else 1.0
+    same = [(sign * score[1], place) for place, score in scores if (score[0], score[2]) == (name, mode)]
+    return [place for _, place in sorted(same)]  # of equal ones the earlier
+
+
+def _score(meta: Mapping[str, Any]) -> tuple[str, float, str] | None:
+    try:
+        score = meta["score"]
+        value = float(score["value"])
+        return (str(score["name"]), value, str(score["mode"])) if math.isfinite(value) else None
+    except (ValueError, KeyError, TypeError):
+        return None  # not validated

@@ -33,13 +33,7 @@ from sarcore.experiments.generation import (
     train_generator,
     write_patches,
 )
-from sarcore.experiments.patches import (
-    Patches,
-    PatchTensor,
-    encoded,
-    in_memory,
-    scenario_view,
-)
+from sarcore.experiments.patches import Patches, PatchTensor, encoded, in_memory, scenario_view
 from sarcore.experiments.progress import Progress
 from sarcore.experiments.runs import RESULTS_FILE, open_run, read_json
 from sarcore.experiments.summary import headline, summarise

@@ -9,24 +9,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sarcore.data import PatchFolder, Split, check_leakage, data_fingerprint, patch_cache, split_by_scene
+from sarcore.data import PatchFolder, Split, check_leakage, patch_cache, split_by_scene
 from sarcore.data.split import PARTS
 from sarcore.engine import fit, load_weights, write_json
 from sarcore.engine.distributed import is_main_process
 from sarcore.errors import CheckpointError, DataError
 from sarcore.experiments.patches import Patches, encoded, in_memory, mean_and_deviation
 from sarcore.experiments.progress import Progress
-from sarcore.experiments.runs import (
-    RESULTS_FILE,
-    check_same_data,
-    chosen_weights,
-    fit_facts,
-    read_json,
-    start_run,
-)
+from sarcore.experiments.runs import RESULTS_FILE, check_same_data, chosen_weights, fit_facts, start_run, trained_on
 from sarcore.experiments.train_config import TrainClassifier, settings
 from sarcore.experiments.validations import classifier_validation
 from sarcore.metrics.classification import (
@@ -112,8 +106,6 @@ def read_initial_weights(source: str) -> dict[str, Tensor]:
         )
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
             return load_file(path)
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle, zip, safetensors and torch each raise their own kinds
@@ -243,7 +235,7 @@ def _part(run: Path, data: Path, folder: PatchFolder, part: str) -> tuple[list[i
     if part == "all":
         return everything, "all"
     home = next((p for p in (run, *run.parents) if (p / "split.json").is_file()), None)
-    own = home is not None and _same_folder(home, folder)
+    own = home is not None and trained_on(home, folder)
     if part == "auto" and not own:
         return everything, "all"
     if home is None or not own:
@@ -257,8 +249,3 @@ def _part(run: Path, data: Path, folder: PatchFolder, part: str) -> tuple[list[i
     if not indices:
         raise DataError(f"{data}: the split of {home} has no patches in its part '{wanted}'")
     return indices, wanted
-
-
-def _same_folder(home: Path, folder: PatchFolder) -> bool:
-    recorded = read_json(home / "run.json").get("config", {}).get("data_fingerprint")
-    return bool(recorded == data_fingerprint(folder))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from sarcore.data import PatchFolder, Split, data_fingerprint
 from sarcore.engine import FitResult, RunLock, load_weights, write_run_info
+from sarcore.engine.checkpoint import by_score
 from sarcore.engine.distributed import from_main
 from sarcore.errors import DataError, SarcoreError
 from sarcore.experiments.train_config import MAY_CHANGE, TrainConfig, settings, write_config
@@ -57,7 +57,7 @@ def open_run(
 
 
 def _check_same(run_dir: Path, recorded: Mapping[str, Any], may_change: Sequence[str], may_grow: Sequence[str]) -> None:
-    previous = read_json(run_dir / RUN_FILE).get("config", {})
+    previous = recorded_config(run_dir)
     changed = []
     for name in sorted((previous.keys() | recorded.keys()) - set(may_change)):
         was, now = previous.get(name), recorded.get(name)
@@ -92,7 +92,7 @@ def start_run(
         before = 0
         if (run_dir / RUN_FILE).is_file():
             with RunLock(run_dir):  # a running training keeps the settings that it was started with
-                before = int(read_json(run_dir / RUN_FILE).get("config", {}).get("steps", 0))
+                before = int(recorded_config(run_dir).get("steps", 0))
                 open_run(run_dir, command, recorded, folder, seeds, **_GOING_ON, resume=resume)
         else:
             open_run(run_dir, command, recorded, folder, seeds, **_GOING_ON, resume=resume)
@@ -103,10 +103,20 @@ def start_run(
     return from_main(start)
 
 
+def recorded_config(run_dir: Path) -> dict[str, Any]:
+    """The settings that ``run.json`` keeps; ``SarcoreError`` where it cannot be read."""
+    config: dict[str, Any] = read_json(run_dir / RUN_FILE).get("config", {})
+    return config
+
+
+def trained_on(run_dir: Path, folder: PatchFolder) -> bool:
+    """Whether the folder holds what the run was trained on."""
+    return bool(recorded_config(run_dir).get("data_fingerprint") == data_fingerprint(folder))
+
+
 def check_same_data(run_dir: Path, folder: PatchFolder) -> None:
     """Raise ``SarcoreError`` unless the folder holds what the run was trained on."""
-    trained_on = read_json(run_dir / RUN_FILE).get("config", {}).get("data_fingerprint")
-    if trained_on != data_fingerprint(folder):
+    if not trained_on(run_dir, folder):
         raise SarcoreError(
             f"{folder.root}: has changed since {run_dir} was trained on it (files, sizes, classes or scenes); the run "
             f"cannot be repeated, train on what is there now with --config {run_dir / 'config.toml'}"
@@ -118,15 +128,7 @@ def chosen_weights(run: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tens
 
     Raises ``CheckpointError`` as `load_weights`.
     """
-    described = (run / "checkpoints").glob("step_*/meta.json")
-    validated = any("score" in _described(path) for path in described)
-    return load_weights(run, kind=kind, which="best" if validated else "last")
-
-
-def _described(path: Path) -> dict[str, Any]:
-    with contextlib.suppress(SarcoreError):  # a damaged one is passed over, and reported, when weights are loaded
-        return read_json(path)
-    return {}
+    return load_weights(run, kind=kind, which="best" if by_score(run) else "last")
 
 
 def fit_facts(result: FitResult) -> dict[str, Any]:

@@ -19,8 +19,12 @@ from sarcore.experiments.generation import DONE
 from sarcore.experiments.progress import Progress
 from sarcore.experiments.runs import read_json
 from sarcore.metrics import (
+    AutocorrelationDistance,
+    ENLError,
     FeatureSet,
+    HistogramEMD,
     SARFeatures,
+    SpectralDistance,
     against_floor,
     density_coverage,
     frechet_distance,
@@ -218,8 +222,6 @@ def pixel_scores(real: Iterator[Tensor], generated: Iterator[Tensor], config: Cl
 
     Looks are those of the values that the patches stand for, which the settings of the classifier say.
     """
-    from sarcore.metrics import AutocorrelationDistance, ENLError, HistogramEMD, SpectralDistance
-
     looks = ENLError(domain=config.domain)
     metrics = {
         "histogram_emd": HistogramEMD(),

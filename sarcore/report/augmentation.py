@@ -12,6 +12,7 @@ from sarcore.report import study_charts
 from sarcore.report.formats import duration
 from sarcore.report.run_folder import read_run
 from sarcore.report.samples import file_uri
+from sarcore.report.tables import shares
 
 SCORES = {"balanced_accuracy": "Balanced accuracy", "overall_accuracy": "Overall accuracy", "macro_f1": "Macro F1"}
 SCENARIOS = {
@@ -41,7 +42,7 @@ def context(run_dir: Path, results: dict[str, Any], run: dict[str, Any]) -> dict
         "settings": _settings(config, results),
         "dots": [study_charts.score_dots(name, label, summary, arms) for name, label in SCORES.items()],
         "recall": study_charts.recall_bars(summary["recall"], results["class"]),
-        "confusions": [(label, confusion_of(arms[arm], results["classes"])) for arm, label, _ in study_charts.ARMS],
+        "confusions": [(label, _confusion(arms[arm], results["classes"])) for arm, label, _ in study_charts.ARMS],
         "histograms": study_charts.histograms(results["quality"], origin),
         "curves": [*study_charts.generator_curves(generator), *study_charts.classifier_curves(curves)],
         "grids": {name: _picture(run_dir, name, problems) for name in ("prepared", "generated", "real")},
@@ -49,12 +50,9 @@ def context(run_dir: Path, results: dict[str, Any], run: dict[str, Any]) -> dict
     }
 
 
-def confusion_of(runs: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> list[tuple[str, Any, float]]:
-    """Rows (class, [(count, share of the true class)], count) of the confusion summed over the seeds."""
-    total = np.sum([run["confusion"] for run in runs], axis=0, dtype=np.float64)
-    share = total / np.maximum(total.sum(axis=1, keepdims=True), 1.0)
-    cells = np.stack([total, share], axis=-1).tolist()
-    return list(zip(classes, cells, total.sum(axis=1).tolist(), strict=True))
+def _confusion(runs: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> list[tuple[str, Any, float]]:
+    """The rows of the confusion summed over the seeds."""
+    return shares(np.sum([run["confusion"] for run in runs], axis=0).tolist(), classes)
 
 
 def _picture(run_dir: Path, name: str, problems: list[str]) -> str | None:

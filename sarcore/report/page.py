@@ -9,9 +9,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
 
 from sarcore.engine import write_bytes
+from sarcore.engine.logs import METRICS
 from sarcore.errors import SarcoreError
 from sarcore.report import augmentation, formats, training
-from sarcore.report.run_folder import METRICS, RunFolder, read_run
+from sarcore.report.run_folder import RunFolder, read_run
 
 PAGE = "report.html"
 

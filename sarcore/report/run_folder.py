@@ -6,14 +6,17 @@ import json
 import math
 import os
 import platform
-import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from sarcore.engine.lock import LOCK
+from sarcore.engine.logs import METRICS, STATISTICS, VALIDATION, parse_rows, sample_pictures
+from sarcore.engine.status import STATUS
+from sarcore.engine.validation import ranked
 from sarcore.errors import SarcoreError
 
 if sys.version_info >= (3, 11):
@@ -21,7 +24,6 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-METRICS, STATUS, LOCK = "metrics.jsonl", "status.json", "run.lock"
 _MARKS = (METRICS, STATUS, "run.json", "config.toml", "results.json")
 
 
@@ -114,9 +116,9 @@ def read_run(path: Path) -> RunFolder:
     rows = _rows(run, METRICS)
     run.rows = [row for row in rows if "note" not in row]
     run.notes = [(row["step"], str(row["note"])) for row in rows if "note" in row]
-    run.validation = _rows(run, "validation.jsonl")
-    run.statistics = _rows(run, "samples/statistics.jsonl", unstepped=True)
-    run.samples = dict(sorted(_samples(path)))
+    run.validation = _rows(run, VALIDATION)
+    run.statistics = _rows(run, STATISTICS, unstepped=True)
+    run.samples = sample_pictures(path)
     run.real = path / "samples" / "real.png" if (path / "samples" / "real.png").is_file() else None
     run.checkpoints = _checkpoints(run)
     run.host = _text(run, LOCK).partition(" on ")[2].strip()  # of a running process; empty when it has ended
@@ -139,8 +141,8 @@ def state_of(run: RunFolder) -> tuple[str, str]:
         return "killed", sentence if run.host else f"{sentence} Or it trains on another machine."
     if state == "unknown" and run.results:
         return "finished", message
-    if state == "unknown" and "status.json" not in "".join(run.problems):
-        message = "The folder has no status.json."
+    if state == "unknown" and STATUS not in "".join(run.problems):
+        message = f"The folder has no {STATUS}."
     return state, message
 
 
@@ -154,16 +156,12 @@ def seconds_left(run: RunFolder) -> float | None:
 
 def best_score(run: RunFolder) -> tuple[str, int, float, str] | None:
     """(name, step, value, mode) of the best checkpoint by the metric that the run monitors; None without one."""
-    scored = [meta for meta in run.checkpoints if isinstance(meta.get("score"), Mapping)]
-    scored = [meta for meta in scored if _number(meta["score"].get("value")) is not None]
-    if not scored:
+    places = ranked(run.checkpoints)
+    if not places:
         return None
-    last = scored[-1]["score"]
-    same = [meta for meta in scored if all(meta["score"].get(key) == last.get(key) for key in ("name", "mode"))]
-    sign = -1.0 if last.get("mode") == "min" else 1.0
-    best = max(same, key=lambda meta: sign * float(meta["score"]["value"]))
+    best = run.checkpoints[places[0]]
     score = best["score"]
-    return str(score.get("name", "score")), int(best["step"]), float(score["value"]), "min" if sign < 0 else "max"
+    return str(score["name"]), int(best["step"]), float(score["value"]), str(score["mode"])
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -176,26 +174,6 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in tree.items():
         flat.update(flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value})
     return flat
-
-
-def parse_rows(lines: Sequence[str], *, unstepped: bool = False) -> tuple[list[dict[str, Any]], int]:
-    """The rows of JSON lines that have a step, and how many lines are none.
-
-    >>> parse_rows(['{"step": 1, "k": 0.5}', '{"ste'])
-    ([{'step': 1, 'k': 0.5}], 1)
-    """
-    rows, damaged = [], 0
-    for line in lines:
-        try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
-        step = row.get("step") if isinstance(row, dict) else ""
-        if isinstance(row, dict) and (isinstance(step, int) or (unstepped and step is None)):
-            rows.append(row)
-        else:
-            damaged += 1
-    return rows, damaged
 
 
 def _rows(run: RunFolder, name: str, *, unstepped: bool = False) -> list[dict[str, Any]]:
@@ -232,11 +210,6 @@ def _toml(run: RunFolder, name: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         run.problems.append(f"{name}: is damaged ({error}).")
         return {}
-
-
-def _samples(path: Path) -> list[tuple[int, Path]]:
-    found = ((re.fullmatch(r"step_(\d+)\.png", file.name), file) for file in (path / "samples").glob("step_*.png"))
-    return [(int(match[1]), file) for match, file in found if match]
 
 
 def _checkpoints(run: RunFolder) -> list[dict[str, Any]]:

@@ -24,7 +24,25 @@ def confusions(run: RunFolder) -> list[dict[str, Any]]:
     tables = [(title, _matrix(counts)) for title, counts in found]
     if any(rows is None for _, rows in tables):
         run.problems.append("A confusion matrix is no square table of counts and is left out.")
-    return [{"run": run.name, "title": title, **_shares(rows, run.classes)} for title, rows in tables if rows]
+    found_tables = []
+    for title, rows in tables:
+        if rows:
+            names = run.classes if len(run.classes) == len(rows) else [f"class {i}" for i in range(len(rows))]
+            found_tables.append({"run": run.name, "title": title, "classes": names, "rows": shares(rows, names)})
+    return found_tables
+
+
+def shares(counts: Sequence[Sequence[float]], classes: Sequence[str]) -> list[tuple[str, Any, float]]:
+    """Rows (class, [(count, share of the true class)], count) of a confusion matrix, as the template shows them.
+
+    >>> shares([[3, 1], [0, 4]], ["a", "b"])[0]
+    ('a', [(3, 0.75), (1, 0.25)], 4)
+    """
+    totals = [sum(row) for row in counts]
+    cells = [
+        [(count, count / total if total else 0.0) for count in row] for row, total in zip(counts, totals, strict=True)
+    ]
+    return list(zip(classes, cells, totals, strict=True))
 
 
 def settings(runs: Sequence[RunFolder]) -> dict[str, Any]:
@@ -114,12 +132,6 @@ def _matrix(counts: Any) -> list[list[float]] | None:
     square = all(isinstance(row, list) and len(row) == len(rows) for row in rows)
     whole = square and all(isinstance(value, (int, float)) and value >= 0 for row in rows for value in row)
     return rows if rows and whole else None
-
-
-def _shares(rows: list[list[float]], classes: Sequence[str]) -> dict[str, Any]:
-    names = list(classes) if len(classes) == len(rows) else [f"class {i}" for i in range(len(rows))]
-    cells = [[(count, count / sum(row) if sum(row) else 0.0) for count in row] for row in rows]
-    return {"classes": names, "rows": list(zip(names, cells, [sum(row) for row in rows], strict=True))}
 
 
 def _written(value: Any) -> str:
