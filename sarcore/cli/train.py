@@ -15,13 +15,11 @@ from tyro.extras import SubcommandApp
 
 from sarcore.cli import tables
 from sarcore.cli.progress import ConsoleProgress
-from sarcore.cli.train_options import BeganOptions, ClassifierOptions, Start, start
+from sarcore.cli.train_options import BeganOptions, ClassifierOptions, RunOptions, Start, start
 from sarcore.engine.distributed import is_main_process
 from sarcore.experiments import classification, generation
 from sarcore.experiments.train_config import TrainBegan, TrainClassifier, build, nested
 
-Source = Annotated[Path | None, arg(name="from", metavar="RUN")]
-File = Annotated[Path | None, arg(metavar="FILE.toml")]
 Flat = arg(name="")
 
 
@@ -36,12 +34,7 @@ def commands(words: Sequence[str]) -> tuple[list[str], SubcommandApp]:
 
 def _began(begin: Start) -> Callable[..., None]:
     def began(
-        settings: Annotated[BeganOptions, Flat] = begin.began,
-        *,
-        out: Path = begin.out,
-        config: File = None,  # noqa: ARG001  # read by `start`
-        source: Source = None,
-        resume: bool = True,
+        *, run: Annotated[RunOptions, Flat] = begin.run, settings: Annotated[BeganOptions, Flat] = begin.began
     ) -> None:
         """Train a BEGAN on a folder of patches, or on one of its classes.
 
@@ -49,30 +42,21 @@ def _began(begin: Start) -> Callable[..., None]:
         the file, the file over the preset. Settings are kept as config.toml in the run folder.
 
         Args:
+            run: Which run it is.
             settings: All settings.
-            out: Run folder; the run in it is continued. RUN-repeat with --from RUN.
-            config: Settings, such as the config.toml of a run.
-            source: Run folder to repeat, with its data and settings.
-            resume: --no-resume refuses a folder that holds a run.
         """
         chosen = build(TrainBegan, nested(settings))
-        with _progress(out) as progress:
-            facts = generation.train_began(
-                chosen, out, progress, resume=resume, repeats=_repeats(source, begin, chosen)
-            )
-        progress.console.print(f"{_steps(facts)}; run: {out}", markup=False, soft_wrap=True)
+        with _progress(run.out) as progress:
+            repeats = _repeats(run.source, begin, chosen)
+            facts = generation.train_began(chosen, run.out, progress, resume=run.resume, repeats=repeats)
+        progress.console.print(f"{_steps(facts)}; run: {run.out}", markup=False, soft_wrap=True)
 
     return began
 
 
 def _classifier(begin: Start) -> Callable[..., None]:
     def classifier(
-        settings: Annotated[ClassifierOptions, Flat] = begin.classifier,
-        *,
-        out: Path = begin.out,
-        config: File = None,  # noqa: ARG001  # read by `start`
-        source: Source = None,
-        resume: bool = True,
+        *, run: Annotated[RunOptions, Flat] = begin.run, settings: Annotated[ClassifierOptions, Flat] = begin.classifier
     ) -> None:
         """Train a ResNet on some scenes of a folder, choose the best checkpoint on others, score it on the rest.
 
@@ -80,19 +64,15 @@ def _classifier(begin: Start) -> Callable[..., None]:
         the file. Settings are kept as config.toml in the run folder.
 
         Args:
+            run: Which run it is.
             settings: All settings.
-            out: Run folder; the run in it is continued. RUN-repeat with --from RUN.
-            config: Settings, such as the config.toml of a run.
-            source: Run folder to repeat, with its data and settings.
-            resume: --no-resume refuses a folder that holds a run.
         """
         chosen = build(TrainClassifier, nested(settings))
-        with _progress(out) as progress:
-            results = classification.train_classifier(
-                chosen, out, progress, resume=resume, repeats=_repeats(source, begin, chosen)
-            )
+        with _progress(run.out) as progress:
+            repeats = _repeats(run.source, begin, chosen)
+            results = classification.train_classifier(chosen, run.out, progress, resume=run.resume, repeats=repeats)
         console = progress.console
-        console.print(f"{_steps(results)}; run: {out}", markup=False, soft_wrap=True)
+        console.print(f"{_steps(results)}; run: {run.out}", markup=False, soft_wrap=True)
         part = results.get("test")
         if part is None:  # no patches to test on, or not the main process
             return

@@ -80,6 +80,20 @@ class ClassifierOptions(TrainClassifier):
 
 
 @dataclass(frozen=True)
+class RunOptions:
+    """Which run it is, and what its settings start from."""
+
+    out: Path
+    """Run folder; the run in it is continued. RUN-repeat with --from RUN."""
+    config: Annotated[Path | None, arg(metavar="FILE.toml")] = None
+    """Settings, such as the config.toml of a run."""
+    source: Annotated[Path | None, arg(name="from", metavar="RUN")] = None
+    """Run folder to repeat, with its data and settings."""
+    resume: bool = True
+    """--no-resume refuses a folder that holds a run."""
+
+
+@dataclass(frozen=True)
 class Start:
     """What the options of one `sarcore train` start from."""
 
@@ -87,8 +101,8 @@ class Start:
     """The arguments, the kind of the file in front where it was left out."""
     began: BeganOptions
     classifier: ClassifierOptions
-    out: Path
-    """The run folder, `tyro.MISSING` where it must be given."""
+    run: RunOptions
+    """Its folder is `tyro.MISSING` where it must be given."""
 
 
 def start(words: Sequence[str]) -> Start:
@@ -115,7 +129,7 @@ def start(words: Sequence[str]) -> Start:
         for name, options in (("began", BeganOptions), ("classifier", ClassifierOptions))
     )
     out = tyro.MISSING if source is None else _repeat_of(Path(source))
-    return Start(words, began, classifier, out)
+    return Start(words, began, classifier, RunOptions(out))
 
 
 def _options(cls: Any, given: dict[str, Any], preset: str | None, where: str) -> Any:
