@@ -4,7 +4,6 @@ import multiprocessing
 import os
 import random
 import signal
-import socket
 import time
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
@@ -22,9 +21,7 @@ from sarcore.errors import SarcoreError
 from sarcore.models import BEGAN, BEGANConfig, Classifier, ClassifierConfig
 from sarcore.models.image_pool import ImagePool
 
-# Children of a server that has imported everything start in a moment, and it has no threads that a fork could harm.
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload([__name__])
+from . import processes
 
 
 class Translator(nn.Module):
@@ -145,9 +142,7 @@ def train(kind: str, run: Path, steps: int, workers: int = 0, on_step: Callable 
     fit(task, Drawn(*images_of(size)), config, run, validation=validation, on_step=on_step, meta={"kind": kind})
 
 
-def _in_child(said: object, torchrun: dict, kind: str, run: Path, steps: int, **kwargs) -> None:
-    os.environ.update(torchrun)
-    torch.set_num_threads(1)
+def _in_child(said: object, kind: str, run: Path, steps: int, **kwargs) -> None:
     multiprocessing.set_start_method("fork", force=True)  # of its data workers, as in a process started by a user
     try:
         train(kind, run, steps, **kwargs)
@@ -155,36 +150,18 @@ def _in_child(said: object, torchrun: dict, kind: str, run: Path, steps: int, **
         said.put(f"{type(error).__name__}: {error}")
 
 
-def start(*args, said=None, torchrun=None, **kwargs) -> BaseProcess:
+def start(*args, said=None, **kwargs) -> BaseProcess:
     """Begin or continue `train` in a process of its own, which puts the error that a user would see into `said`."""
-    process = PROCESSES.Process(target=_in_child, args=(said, torchrun or {}, *args), kwargs=kwargs)
-    process.start()
-    return process
+    return processes.start(_in_child, said, *args, **kwargs)
 
 
 def start_two(*args, **kwargs) -> list[BaseProcess]:
-    """`start` two processes that share every batch, with what torchrun would tell them."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    common = {"WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    return [
-        start(
-            *args,
-            **kwargs,
-            torchrun={
-                name: str(value)
-                for name, value in {**common, "RANK": rank, "LOCAL_RANK": rank, "TORCHELASTIC_RUN_ID": "test"}.items()
-            },
-        )
-        for rank in (0, 1)
-    ]
+    """`start` two processes that share every batch."""
+    return processes.start_all(2, _in_child, None, *args, **kwargs)
 
 
 def complete(*args, **kwargs) -> None:
-    process = start(*args, **kwargs)
-    process.join()
-    assert process.exitcode == 0
+    processes.join([start(*args, **kwargs)])
 
 
 def wait_for_step(process: BaseProcess, run: Path, step: int) -> None:

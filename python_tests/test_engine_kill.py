@@ -16,8 +16,8 @@ from sarcore.cli import main
 from sarcore.engine import find_checkpoint, last_checkpoint, read_checkpoint, read_ema, read_metrics, save_checkpoint
 
 from .engine_pair import rows, same
+from .processes import PROCESSES, join
 from .resume_runs import (
-    PROCESSES,
     FullDisk,
     KillInSave,
     ReadOnlyFolder,
@@ -88,10 +88,7 @@ def test_two_processes_killed_at_any_moment(tmp_path):
     """With what each of them draws, a pool that they fill together, and BatchNorm over both."""
 
     def complete_two(run: Path) -> None:
-        processes = start_two("translator", run, 30)
-        for process in processes:
-            process.join()
-        assert [process.exitcode for process in processes] == [0, 0]
+        join(start_two("translator", run, 30))
 
     complete_two(tmp_path / "whole")
     processes = start_two("translator", tmp_path / "killed", 30)

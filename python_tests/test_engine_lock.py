@@ -4,8 +4,7 @@ import errno
 import fcntl
 import os
 import signal
-import subprocess
-import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,28 +12,27 @@ import pytest
 from sarcore.engine import RunLock
 from sarcore.errors import SarcoreError
 
-HOLD = """
-import os, sys, time
-from pathlib import Path
-from sarcore.engine.lock import RunLock
-with RunLock(Path(sys.argv[1])):
-    child = os.fork()  # as the workers of a DataLoader are made
-    if child:
-        print(child, flush=True)
-    time.sleep(600)
-"""
+from .processes import PROCESSES, start
+
+
+def hold(folder, said):
+    with RunLock(folder):
+        child = os.fork()  # as the workers of a DataLoader are made
+        if child:
+            said.put(child)
+        time.sleep(600)
 
 
 @pytest.fixture
 def holder(tmp_path):
     """A process that holds the lock of tmp_path, and the number of a child it has forked since."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    child = int(process.stdout.readline())
+    said = PROCESSES.Queue()
+    process = start(hold, tmp_path, said)
+    child = said.get()
     yield process, child
     os.kill(child, signal.SIGKILL)
     process.kill()
-    process.wait()
-    process.stdout.close()
+    process.join()
 
 
 def test_a_second_process_is_refused_with_the_number_of_the_first(holder, tmp_path):
@@ -51,7 +49,7 @@ def test_a_second_process_is_refused_with_the_number_of_the_first(holder, tmp_pa
 def test_a_kill_frees_the_lock_although_a_forked_worker_lives_on(holder, tmp_path):
     process, child = holder
     process.kill()
-    process.wait()
+    process.join()
     os.kill(child, 0)  # still there
     with RunLock(tmp_path):
         assert f"process {os.getpid()} on" in (tmp_path / "run.lock").read_text()

@@ -2,11 +2,7 @@
 
 import json
 import math
-import os
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +15,8 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 from sarcore.engine.randomness import preserved_rng, rng_state
 from sarcore.engine.validation import BestSoFar, Validation, run_validation
 from sarcore.errors import DataError
+
+from .processes import run_group
 
 
 class Small(nn.Module):
@@ -138,28 +136,15 @@ def test_processes_share_the_items_without_counting_one_twice(n, world_size):
     assert seen == Counter(map(float, range(n)))
 
 
-TWO = """
-import json, sys, torch
-from datetime import timedelta
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from python_tests.test_engine_validation import run
-rank = int(sys.argv[2])
-torch.distributed.init_process_group("gloo", init_method="file://" + sys.argv[3], rank=rank, world_size=2)
-scalars, arrays = run(rank=rank, world_size=2)
-Path(sys.argv[3] + f".{rank}").write_text(json.dumps([scalars, arrays]))
-torch.distributed.destroy_process_group()
-"""
+def one_of_two(rank, out):
+    (out / f"{rank}.json").write_text(json.dumps(run(rank=rank, world_size=2)))
 
 
 def test_two_processes_find_what_one_does(tmp_path):
-    root, meeting = str(Path(__file__).parents[1]), str(tmp_path / "meeting")
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    processes = [subprocess.Popen([sys.executable, "-c", TWO, root, str(rank), meeting], env=env) for rank in range(2)]
-    assert [p.wait() for p in processes] == [0, 0]
+    run_group(2, one_of_two, tmp_path)
     scalars, arrays = run()
     for rank in range(2):
-        shared = json.loads(Path(f"{meeting}.{rank}").read_text())
+        shared = json.loads((tmp_path / f"{rank}.json").read_text())
         assert shared == [{name: pytest.approx(value, rel=1e-6) for name, value in scalars.items()}, arrays]
 
 

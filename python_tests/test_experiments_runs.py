@@ -1,16 +1,18 @@
 """Runs of `sarcore train`: repeated from their folder, prolonged, refused; by two processes."""
 
+import contextlib
 import json
 import shutil
-import subprocess
-import sys
 
 import pytest
 
 from sarcore.cli import main
 from sarcore.data import write_simulated
 from sarcore.engine import read_metrics
+from sarcore.engine.distributed import rank
 from sarcore.experiments.train_config import read_config
+
+from .processes import join, start_all
 
 
 @pytest.fixture(scope="module")
@@ -87,21 +89,16 @@ def test_too_few_patches_for_a_batch_leave_no_folder(data, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
-def test_two_processes_write_one_run(run, data, tmp_path):
-    arguments = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc_per_node",
-        "2",
-        "-m",
-        "sarcore",
-    ]
-    arguments += ["train", "--from", str(run), "--out", str(tmp_path / "two")]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("run: ") == 1, done.stdout
+def command(arguments, folder):
+    with (folder / f"{rank()}.txt").open("w") as out, contextlib.redirect_stdout(out):
+        raise SystemExit(main(arguments))
+
+
+def test_two_processes_write_one_run(run, tmp_path):
+    join(start_all(2, command, ["train", "--from", str(run), "--out", str(tmp_path / "two")], tmp_path))
+    said = [(tmp_path / f"{number}.txt").read_text() for number in range(2)]
+    assert said[0].count("run: ") == 1
+    assert said[1] == ""
     alone, both = (read_metrics(folder)[-1] for folder in (run, tmp_path / "two"))
     for name in ("loss_real", "loss_fake", "M", "val/emd", "val/spectrum"):
         assert both[name] == pytest.approx(alone[name], rel=1e-4)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor
 
 from sarcore.models import ImagePool, PlainStep
+
+from .processes import run_group
 
 SHAPE = (2, 3, 5)
 
@@ -105,19 +105,15 @@ def test_refusals() -> None:
     assert pool(torch.rand(2, *SHAPE).bfloat16(), draws).dtype == torch.float32  # a lossless way up
 
 
-def _process(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+def one_of_two(rank: int, folder: Path) -> None:
     pool, generator = ImagePool(SHAPE, 5), torch.Generator().manual_seed(0)
     mine = slice(3 * rank, 3 * rank + 3)
     shown = [pool(numbered(6 * step, 6)[mine], pool.sample(6, generator)[mine]) for step in range(8)]
-    torch.save({"shown": shown, "pool": pool.state_dict()}, Path(folder) / f"{rank}.pt")
-    dist.barrier()
-    dist.destroy_process_group()
+    torch.save({"shown": shown, "pool": pool.state_dict()}, folder / f"{rank}.pt")
 
 
 def test_two_processes_fill_one_pool(tmp_path: Path) -> None:
-    mp.spawn(_process, (str(tmp_path),), nprocs=2)
+    run_group(2, one_of_two, tmp_path)
     ranks = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
     pool, generator = ImagePool(SHAPE, 5), torch.Generator().manual_seed(0)
     for step in range(8):

@@ -1,9 +1,6 @@
 """The torchmetrics of feature sets: batches, processes and merged states give what the functions give of everything."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+import json
 
 import pytest
 import torch
@@ -25,6 +22,8 @@ from sarcore.metrics import (
     memorisation,
     precision_recall,
 )
+
+from .processes import run_group
 
 CASES = {
     "frechet": (FrechetDistance, {}, frechet_distance, {}),
@@ -122,63 +121,27 @@ def test_what_a_metric_refuses():
         metric.compute()
 
 
-def test_metrics_are_imported_when_asked_for():
-    """The functions serve where torchmetrics, which is slow to import, is not even installed."""
-    program = (
-        "import sys; sys.modules['torchmetrics'] = None\n"
-        "import torch, sarcore.metrics as m\n"
-        "assert m.frechet_distance(torch.rand(4, 2), torch.rand(4, 2)) >= 0\n"
-        "try: m.FrechetDistance\n"
-        "except ImportError: pass\n"
-        "else: raise SystemExit('FrechetDistance came from nowhere')\n"
-        "try: m.NoSuchName\n"
-        "except AttributeError as error: assert 'NoSuchName' in str(error)\n"
-    )
-    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-PROGRAM = """
-import sys
-import torch
-from test_metrics_feature_metrics import CASES, feature_sets, numbers
-from sarcore.metrics import Memorisation
-
-rank, file = int(sys.argv[1]), sys.argv[2]
-torch.distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
-real, generated = feature_sets()
-for kind, options, *_ in CASES.values():
-    metric = kind(5, **options)
-    for batch in real[rank::2].split(7):
-        metric.update(batch, real=True)
-    if rank == 1:  # rank 0 has seen no generated image at all
-        metric.update(generated, real=False)
-    print(*numbers(metric.compute()))
-    metric.update(real[rank::2], real=True)  # and the metric goes on afterwards, unsynced
-metric = Memorisation(5)
-for kind, rows in (("train", real[:20]), ("held_out", real[20:]), ("generated", generated)):
-    metric.update(rows[rank::2], kind)
-print(*numbers(metric.compute()))
-torch.distributed.destroy_process_group()
-"""
+def one_of_two(rank, out):
+    real, generated = feature_sets()
+    found = []
+    for kind, options, *_ in CASES.values():
+        metric = kind(5, **options)
+        for batch in real[rank::2].split(7):
+            metric.update(batch, real=True)
+        if rank == 1:  # rank 0 has seen no generated image at all
+            metric.update(generated, real=False)
+        found.append(numbers(metric.compute()))
+        metric.update(real[rank::2], real=True)  # and the metric goes on afterwards, unsynced
+    metric = Memorisation(5)
+    for kind, rows in (("train", real[:20]), ("held_out", real[20:]), ("generated", generated)):
+        metric.update(rows[rank::2], kind)
+    (out / f"{rank}.json").write_text(json.dumps([*found, numbers(metric.compute())]))
 
 
 def test_two_processes_give_what_one_gives(tmp_path):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(rank), str(tmp_path / "meeting")],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        for rank in range(2)
-    ]
-    outputs = [worker.communicate() for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], [err for _, err in outputs]
-    assert outputs[0][0] == outputs[1][0]
-    rows = [[float(word) for word in line.split()] for line in outputs[0][0].splitlines()]
+    run_group(2, one_of_two, tmp_path)
+    rows, others = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    assert rows == others
     real, generated = feature_sets()
     order = torch.cat([real[0::2], real[1::2]])
     for row, (_, _, function, options) in zip(rows, CASES.values(), strict=False):
