@@ -8,7 +8,6 @@ pytest bench/bench_train.py                          # only compares, on small n
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
 import sys
@@ -22,8 +21,6 @@ import torch
 import train_timing
 import workloads_train
 from workloads_train import Training
-
-import sarcore
 
 SECONDS = 1.0  # of a sample, about
 SMALL = workloads_train.trainings("cpu", quick=True)
@@ -50,7 +47,7 @@ def main() -> None:
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
     torch.set_num_threads(arguments.threads)
     switches = train_timing.SWITCHES if device == "cuda" or arguments.switches else {}
-    record: dict[str, Any] = {"machine": machine(device), "trainings": [], "left_out": []}
+    record: dict[str, Any] = {"machine": timing.machine(device), "trainings": [], "left_out": []}
     for training in workloads_train.trainings(device, arguments.quick):
         if training.model not in arguments.models:
             continue
@@ -80,18 +77,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="folder for <machine>-train.json; nothing is written without it")
     parser.add_argument("--markdown", type=Path, help="write the tables to this file, too")
     return parser.parse_args()
-
-
-def machine(device: str) -> dict[str, Any]:
-    return {
-        "name": timing.device_name(device),
-        "device": device,
-        "threads": torch.get_num_threads(),
-        "sarcore": sarcore.__version__,
-        "torch": torch.__version__,
-        "cuda": torch.version.cuda if device == "cuda" else None,
-        "date": datetime.date.today().isoformat(),
-    }
 
 
 def entry(

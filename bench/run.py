@@ -7,7 +7,6 @@ python bench/run.py [--device cpu|cuda] [--threads 2] [--out FOLDER] [--markdown
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
 import platform
@@ -30,8 +29,6 @@ import workloads_resample
 import workloads_scene
 import workloads_speckle
 from workloads import Case
-
-import sarcore
 
 FAMILIES = (
     workloads_histogram,
@@ -95,17 +92,8 @@ def say(text: str) -> None:
 
 
 def machine(device: str) -> dict[str, Any]:
-    return {
-        "name": timing.device_name(device),
-        "device": device,
-        "threads": torch.get_num_threads(),
-        "sarcore": sarcore.__version__,
-        "torch": torch.__version__,
-        "cuda": torch.version.cuda if device == "cuda" else None,
-        **{package: peers.version(package) for package in peers.PACKAGES},
-        "python": platform.python_version(),
-        "date": datetime.date.today().isoformat(),
-    }
+    versions = {package: peers.version(package) for package in peers.PACKAGES}
+    return {**timing.machine(device), **versions, "python": platform.python_version()}
 
 
 def measure(case: Case, device: str, arguments: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import datetime
 import platform
 import re
 import statistics
@@ -13,8 +14,23 @@ from typing import Any
 
 import torch
 
+import sarcore
+
 SLOW = 0.25  # seconds a call: such a contestant takes part in a few rounds only, unless the case says otherwise
 _QUEUE_CYCLES = 60_000_000  # about 30 ms of an idle GPU: calls queue up behind it
+
+
+def machine(device: str) -> dict[str, Any]:
+    """What a record says of where and with what it was made."""
+    return {
+        "name": device_name(device),
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "sarcore": sarcore.__version__,
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda if device == "cuda" else None,
+        "date": datetime.date.today().isoformat(),
+    }
 
 
 def synchronize(device: str) -> None:
