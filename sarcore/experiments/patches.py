@@ -15,7 +15,7 @@ from sarcore.ops import Radiometry, encode, resample
 
 Scenario = Literal["simple", "intermediate", "hard"]
 Filter = Literal["nearest", "bilinear", "bicubic", "lanczos"]
-Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]  # as the engine has it, which commands need not load
 _AT_ONCE = 256  # patches that are encoded together
 
 
