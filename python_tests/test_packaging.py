@@ -85,6 +85,19 @@ def test_import_is_light() -> None:
     assert done.stdout.split() == ["[]", "[]"], done.stdout + done.stderr
 
 
+def test_measures_need_no_torchmetrics() -> None:
+    done = run_python(
+        "import sys; sys.modules['torchmetrics'] = None\n"
+        "import torch\n"
+        "from sarcore import metrics\n"
+        "assert metrics.frechet_distance(torch.rand(4, 2), torch.rand(4, 2)) >= 0\n"
+        "metrics.estimate_looks\n"
+        "try: metrics.PSNR\n"
+        "except ImportError as error: print(error)\n"
+    )
+    assert done.stdout.strip() == "PSNR needs torchmetrics: pip install 'sarcore[train]'", done.stderr
+
+
 def test_missing_core_is_explained_in_the_error() -> None:
     done = run_python("import sys; sys.modules['sarcore._core'] = None; import sarcore")
     assert done.returncode == 1
