@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from torch.utils.data._utils import signal_handling
 
 from sarcore.data import PatchFolder, write_simulated
 from sarcore.engine import BatchOrder
@@ -85,6 +86,21 @@ def test_workers_leave_signals_to_the_main_process():
         found += [list(next(source)) for _ in range(10)]
         assert same(found, expected)
         assert all(worker.is_alive() for worker in workers)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_processes_finds_no_worker_unprepared(monkeypatch, number):
+    """As schedulers send it, at the worst moment: PyTorch's handler is there, and ours not yet."""
+    prepare = signal_handling._set_worker_signal_handlers
+
+    def prepare_and_be_hit():
+        prepare()
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(signal_handling, "_set_worker_signal_handlers", prepare_and_be_hit)
+    order = BatchOrder(7, 3, seed=0)
+    assert same(read(Drawn(), order, num_workers=2), read(Drawn(), order))
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()).isdisjoint({signal.SIGINT, signal.SIGTERM})
 
 
 def test_a_killed_worker_is_an_error_that_says_so_and_the_others_end():

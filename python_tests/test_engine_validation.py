@@ -2,6 +2,8 @@
 
 import json
 import math
+import multiprocessing
+import os
 from collections import Counter
 
 import numpy as np
@@ -16,6 +18,7 @@ from sarcore.engine.randomness import preserved_rng, rng_state
 from sarcore.engine.validation import BestSoFar, Validation, run_validation
 from sarcore.errors import DataError
 
+from .batch_sets import Broken
 from .processes import run_group
 
 
@@ -113,12 +116,19 @@ def test_metrics_start_anew_every_time():
     assert run(validation=validation) == run(validation=validation)
 
 
-# Python >= 3.12 warns of any fork in a process with threads, and PyTorch always has some.
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_any_batch_size_and_workers_give_the_same():
+    """Without a warning that there are more of them than processors: a user asks for them because they wait."""
     expected = run()
     assert run(validation=judge(batch_size=23))[1] == expected[1]
-    assert run(num_workers=1)[1] == expected[1]
+    assert run(num_workers=1 + (os.cpu_count() or 1))[1] == expected[1]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_errors_of_the_data_arrive_as_they_were(workers):
+    with pytest.raises(DataError) as caught:
+        run(validation=judge(Broken(DataError("the image a.png is corrupt"))), num_workers=workers)
+    assert str(caught.value) == "the image a.png is corrupt"
+    assert multiprocessing.active_children() == []
 
 
 @pytest.mark.parametrize(("n", "world_size"), [(23, 2), (23, 3), (4, 4)])

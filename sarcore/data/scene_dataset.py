@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from sarcore.data.label_map import MOST_CLASSES, LabelSource, labels_of_scenes, numbered
 from sarcore.data.patch_scenes import SceneSet, Source, open_scenes
@@ -47,7 +47,7 @@ class SceneWindows(Dataset[tuple[torch.Tensor, int]]):
     it is the most frequent one (of 50 windows, where it is in none, the one that has most of it).
 
     Item i follows from (seed, epoch, i) alone: any number of workers, started by fork or spawn, gives the same items.
-    `set_epoch` gives others, in workers that are already there too.
+    `set_epoch` gives others, in workers that are already there too; `engine.fit` calls it.
 
     The scenes are read once in the beginning, to count their pixels; after that windows alone are read.
 
@@ -107,7 +107,8 @@ class SceneWindows(Dataset[tuple[torch.Tensor, int]]):
         self._size, self._length, self._seed = PatchGrid((1, 1), size).size, length, seed
         self._min_valid, self._fill, self.transform = min_valid, fill, transform
         self.radiometry = radiometry if radiometry is None else _with_nodata(radiometry, self._scenes)
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # workers that run already see it change
+        self._shared = torch.zeros((), dtype=torch.int64).share_memory_()  # workers that run already see it change
+        self._own: int | None = None  # of a worker that was told one
         self.classes: list[str] = []
         self._find_classes()
         self._cells, self._weights = self._count()
@@ -119,17 +120,26 @@ class SceneWindows(Dataset[tuple[torch.Tensor, int]]):
         return self._length
 
     def set_epoch(self, epoch: int) -> None:
-        """Other windows for the same numbers: call it before each pass over the data."""
+        """Other windows for the same numbers: call it before each pass over the data.
+
+        In a worker process it holds for that worker: workers read ahead, some of them in the next epoch already.
+        """
         if epoch < 0:
             raise ValueError(f"epoch must be 0 or more, got {epoch}")
-        self._epoch.fill_(epoch)
+        if get_worker_info() is None:
+            self._shared.fill_(epoch)
+        else:
+            self._own = epoch
+
+    def _epoch(self) -> int:
+        return int(self._shared) if self._own is None else self._own
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
         place, image = self._draw(index)
         if self.transform is None:
             return image, place.label
         if isinstance(self.transform, (RandomTransform, Compose)):
-            number = (int(self._epoch) * self._length + index) % 2**32
+            number = (self._epoch() * self._length + index) % 2**32
             return self.transform(image, index=number), place.label
         return self.transform(image), place.label
 
@@ -142,7 +152,7 @@ class SceneWindows(Dataset[tuple[torch.Tensor, int]]):
     def _draw(self, index: int) -> tuple[WindowPlace, torch.Tensor]:
         if not 0 <= index < self._length:
             raise IndexError(f"item {index} of {self._length}")
-        rng = np.random.default_rng([self._seed, int(self._epoch), index])
+        rng = np.random.default_rng([self._seed, self._epoch(), index])
         wanted = self._drawable[int(rng.integers(len(self._drawable)))]
         cumulative, names = self._weights[wanted], list(self._scenes.scenes)
         best: tuple[float, WindowPlace, torch.Tensor] | None = None

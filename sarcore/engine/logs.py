@@ -19,7 +19,9 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from sarcore.engine.randomness import preserved_rng
 from sarcore.engine.run import explained, write_bytes
+from sarcore.engine.sources import HeldOut
 from sarcore.engine.trackers import open_trackers
 from sarcore.metrics import histogram_density, pairwise_diversity, radial_spectrum
 
@@ -139,7 +141,9 @@ def real_images(dataset: Dataset[Any], count: int, seed: int = 0) -> Tensor:
     torch.Size([3, 1, 4, 4])
     """
     order = np.random.default_rng((seed, 2)).permutation(len(dataset))  # type: ignore[arg-type]  # map-style
-    return torch.stack([torch.as_tensor(dataset[int(index)][0]) for index in order[:count]])
+    with preserved_rng():
+        items = HeldOut(dataset, count).items(order[:count].tolist())
+    return torch.stack([torch.as_tensor(item[0]) for item in items])
 
 
 def _without_nan(value: Any) -> Any:

@@ -81,7 +81,7 @@ class Observer:
         """Show real images, once per run, to be compared with the samples."""
         if self._logs is None or not self.shows_samples:
             return
-        with self.looking(), preserved_rng():
+        with self.looking():
             self.detectors.real = self._logs.real(real_images(dataset, SAMPLES, self.config.seed))
 
     def note(self, text: str) -> None:

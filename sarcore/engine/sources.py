@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -14,6 +15,9 @@ from torch.utils.data import Dataset, TensorDataset, default_collate
 
 from sarcore.engine.order import BatchOrder
 from sarcore.ops import Radiometry, encode
+from sarcore.transforms._random import draws_of_item
+
+_HELD_OUT = 2**64 - 1  # in place of the seed of a training: what is held out is drawn alike in all of them
 
 
 @runtime_checkable
@@ -50,11 +54,23 @@ class Share:
         return self.order[step][self.rank * count : (self.rank + 1) * count]
 
     def seeds(self, step: int) -> npt.NDArray[np.uint64]:
-        """One number per item, a hash of the seed and of the position of the item in the run (SplitMix64)."""
+        """One number per item, a hash of the seed and of the position of the item in the run."""
+        return _hashed(self.order.seed, self._positions(step))
+
+    def epochs(self, step: int) -> list[int]:
+        """How often all items had been met before each item."""
+        epochs: list[int] = (self._positions(step) // self.order.length).tolist()
+        return epochs
+
+    def _positions(self, step: int) -> npt.NDArray[np.int64]:
         count = self.order.batch_size // self.world_size
         first = step * self.order.batch_size + self.rank * count
-        seed = _mixed(np.array([self.order.seed % 2**64], dtype=np.uint64))
-        return _mixed(seed + np.arange(first, first + count).astype(np.uint64))
+        return np.arange(first, first + count)
+
+
+def _hashed(seed: int, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+    """A number per number and seed (SplitMix64)."""
+    return _mixed(_mixed(np.array([seed % 2**64], dtype=np.uint64)) + numbers.astype(np.uint64))
 
 
 def _mixed(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
@@ -106,25 +122,64 @@ class _Native(Dataset[Any]):
 
 
 class _Items(Dataset[Any]):
-    """The batches of any other data set, by step, from items that may draw from the global generators."""
+    """The batches of any other data set, by step, from items that may draw."""
 
     in_memory = threaded = False
 
     def __init__(self, dataset: Dataset[Any], share: Share) -> None:
         self._dataset, self.share = dataset, share
+        self._tell = listeners(dataset)
 
     def __getitem__(self, step: int) -> Any:
-        items = []
-        for index, seed in zip(self.share.indices(step).tolist(), self.share.seeds(step).tolist(), strict=True):
-            _seed_cpu(seed)
-            items.append(self._dataset[index])
+        share, items, told = self.share, [], None
+        for index, seed, epoch in zip(
+            share.indices(step).tolist(), share.seeds(step).tolist(), share.epochs(step), strict=True
+        ):
+            if epoch != told:  # for the first item always: others may have told it something else meanwhile
+                told = _told(self._tell, epoch)
+            items.append(_item(self._dataset, index, seed))
         return default_collate(items)
 
     def finish(self, batch: Any, _step: int) -> Any:
         return batch
 
 
-Source: TypeAlias = _Tensors | _Native | _Items
+class HeldOut(Dataset[Any]):
+    """The batches of a data set in its order, by number: every `world_size`-th item from item `rank` on.
+
+    What an item draws follows from its index alone; it is of epoch 0.
+
+    >>> [batch[0].tolist() for batch in HeldOut(TensorDataset(torch.arange(7)), 2, rank=1, world_size=2)]
+    [[1, 3], [5]]
+    """
+
+    in_memory = threaded = False
+
+    def __init__(self, dataset: Dataset[Any], batch_size: int, *, rank: int = 0, world_size: int = 1) -> None:
+        self._dataset, self._batch_size = dataset, batch_size
+        self._indices = range(rank, len(dataset), world_size)  # type: ignore[arg-type]  # map-style data sets
+        self._tell = listeners(dataset)
+
+    def __len__(self) -> int:
+        return -(-len(self._indices) // self._batch_size)
+
+    def __getitem__(self, number: int) -> Any:
+        if not 0 <= number < len(self):
+            raise IndexError(f"batch {number} of {len(self)}")
+        indices = self._indices[number * self._batch_size : (number + 1) * self._batch_size]
+        return default_collate(self.items(list(indices)))
+
+    def items(self, indices: list[int]) -> list[Any]:
+        """The items of these indices."""
+        _told(self._tell, 0)
+        seeds = _hashed(_HELD_OUT, np.array(indices, dtype=np.int64)).tolist()
+        return [_item(self._dataset, index, seed) for index, seed in zip(indices, seeds, strict=True)]
+
+    def finish(self, batch: Any, _number: int) -> Any:
+        return batch
+
+
+Source: TypeAlias = _Tensors | _Native | _Items | HeldOut
 
 
 def source_of(dataset: Dataset[Any], share: Share, memory_limit: int) -> Source:
@@ -133,7 +188,30 @@ def source_of(dataset: Dataset[Any], share: Share, memory_limit: int) -> Source:
     return _Native(dataset, share, memory_limit) if isinstance(dataset, NativePatches) else _Items(dataset, share)
 
 
-def _seed_cpu(seed: int) -> None:
+def listeners(dataset: Any) -> list[Callable[[int], Any]]:
+    """The `set_epoch` of a data set, or those of the ones it is made of, as Subset and ConcatDataset are.
+
+    >>> listeners(TensorDataset(torch.arange(3)))
+    []
+    """
+    own = getattr(dataset, "set_epoch", None)
+    if callable(own):
+        return [own]
+    parts = getattr(dataset, "datasets", ())
+    inner = [*(parts.values() if isinstance(parts, Mapping) else parts), getattr(dataset, "dataset", None)]
+    return [found for part in inner if isinstance(part, Dataset) for found in listeners(part)]
+
+
+def _told(tell: list[Callable[[int], Any]], epoch: int) -> int:
+    for set_epoch in tell:
+        set_epoch(epoch)
+    return epoch
+
+
+def _item(dataset: Dataset[Any], index: int, seed: int) -> Any:
+    """An item all of whose draws follow from the seed."""
     torch.default_generator.manual_seed(seed % 2**63)  # not torch.manual_seed, which would seed the GPU's as well
     np.random.seed(seed % 2**32)  # noqa: NPY002  # the legacy generator is what items may draw from
     random.seed(seed)
+    with draws_of_item(seed):
+        return dataset[index]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -12,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import torch
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import Dataset
 
-from sarcore.engine.batches import start_worker, workers_of
+from sarcore.engine.batches import read
 from sarcore.engine.randomness import preserved_rng, seed_all
+from sarcore.engine.sources import HeldOut
 from sarcore.errors import DataError
 
 if TYPE_CHECKING:
@@ -67,11 +67,13 @@ def run_validation(
     """Compute the metrics over the whole set: (numbers by name, values with several elements by name).
 
     Process `rank` of `world_size` takes every `world_size`-th item, so that each is counted once, and the states of
-    the metrics are put together when they are computed. Draws are the same in every validation. Neither the modes of
-    the modules nor the random generators are changed. Half-precision arithmetic is the caller's `autocast`.
+    the metrics are put together when they are computed. Draws are the same in every validation: those of an item
+    follow from its index, with any number of workers and processes; a data set with `set_epoch` is told epoch 0.
+    Neither the modes of the modules nor the random generators are changed. Half-precision arithmetic is the caller's
+    `autocast`.
 
     Raises:
-        DataError: there are fewer items than processes.
+        DataError: there are fewer items than processes; what reading them raises; a process that reads was killed.
         ValueError: no metric gives the number that `monitor` names.
         TypeError: a metric returns something else than tensors or a dict of tensors.
     """
@@ -80,16 +82,15 @@ def run_validation(
         raise DataError(
             f"{length} images are held out for validation, fewer than the {world_size} processes; hold out more."
         )
-    loader = _loader(Subset(validation.dataset, range(rank, length, world_size)), validation.batch_size, num_workers)
     metrics = {name: metric.to(device) for name, metric in validation.metrics.items()}
     for metric in metrics.values():
         metric.reset()
-    with preserved_rng(), torch.no_grad(), _evaluating(task):
+    source = HeldOut(validation.dataset, validation.batch_size, rank=rank, world_size=world_size)
+    found = read(source, range(len(source)), num_workers=num_workers, to_device=_mover(device))
+    with preserved_rng(), torch.no_grad(), _evaluating(task), contextlib.closing(found):
         seed_all(rank)
-        with workers_of(loader) as batches:
-            for batch in batches:
-                moved = apply_to_collection(batch, Tensor, Tensor.to, device, non_blocking=True)
-                validation.step(task, moved, metrics)
+        for batch in found:
+            validation.step(task, batch, metrics)
         values = {name: metric.compute() for name, metric in metrics.items()}
     for metric in metrics.values():
         metric.reset()
@@ -101,16 +102,8 @@ def run_validation(
     return scalars, arrays
 
 
-def _loader(dataset: Dataset[Any], batch_size: int, num_workers: int) -> DataLoader[Any]:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="This DataLoader will create")  # more workers than cores: may help
-        return DataLoader(
-            dataset,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            worker_init_fn=start_worker,
-            generator=torch.Generator(),  # else it would draw from the global generator
-        )
+def _mover(device: torch.device | str) -> Callable[[Any], Any]:
+    return lambda batch: apply_to_collection(batch, Tensor, Tensor.to, device, non_blocking=True)
 
 
 @contextlib.contextmanager

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 import torch
@@ -14,6 +15,28 @@ from sarcore.ops import _checks, _radar, speckle_field
 
 Interval: TypeAlias = tuple[float, float]
 Index: TypeAlias = "int | Sequence[int] | torch.Tensor | None"
+
+
+class _Item:
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+
+_item: _Item | None = None  # the item of a data set that is being read
+
+
+@contextlib.contextmanager
+def draws_of_item(seed: int) -> Iterator[None]:
+    """Within the block an item is read: what transforms draw without ``index`` follows from this number as well.
+
+    Each of them counts the samples of the item from 0, so that a transform may be called several times for one item.
+    """
+    global _item  # datasets call their transforms with an image and nothing else
+    before, _item = _item, _Item(seed)
+    try:
+        yield
+    finally:
+        _item = before
 
 
 class Draw(NamedTuple):
@@ -59,7 +82,8 @@ class RandomTransform(nn.Module):
     Called with ``x``, (C, H, W) or (N, C, H, W), and ``index``: the number of the sample, or of the first one of the
     batch, or one per sample, (N,), 0 to 2^32 - 1: its place in the data set. Without ``index`` the transform counts the
     samples it sees, from 0. In the worker processes of a DataLoader that count must differ between workers: then the
-    draws are reproducible from torch.manual_seed, but depend on the number of workers. Pass ``index`` there.
+    draws are reproducible from torch.manual_seed, but depend on the number of workers. Pass ``index`` there. Within an
+    item that `sarcore.engine.fit` reads nothing is counted on: the draws follow from the item's place in the run.
 
     Source: Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011 (Philox).
     """
@@ -70,6 +94,8 @@ class RandomTransform(nn.Module):
             seed = int(torch.empty((), dtype=torch.int64, device="cpu").random_())
         self.seed = _checks.integer(seed, "seed", 0, 2**64 - 1)
         self.p = probability(p)
+        self._read: _Item | None = None
+        self._count = 0  # samples of that item
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
@@ -97,6 +123,11 @@ class RandomTransform(nn.Module):
             if isinstance(index, torch.Tensor) and index.ndim == 0:
                 index = index.reshape(1)
             return Draw(index, self._key, salt)
+        if _item is not None:
+            if self._read is not _item:
+                self._read, self._count = _item, 0
+            first, self._count = self._count, self._count + samples
+            return Draw(first, _mixed(self._key, "item", _item.seed), salt)
         first, self._seen = self._seen, (self._seen + samples) % 2**31
         worker = get_worker_info()
         if worker is None:
