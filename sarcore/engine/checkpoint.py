@@ -24,6 +24,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from sarcore.engine.checkpoint_state import readable
 from sarcore.engine.run import json_text, versions, write_bytes, write_json
 from sarcore.engine.validation import ranked
 from sarcore.errors import CheckpointError
@@ -45,18 +46,19 @@ def save_checkpoint(
 ) -> Path:
     """Write `run_dir/checkpoints/step_<step>` atomically and return its path.
 
-    `state` may hold numbers, strings, tensors and containers of them. `meta["kind"]` names the model; `meta["score"]`,
-    where the step was validated, is `{"name", "value", "mode"}`; one that is not finite is left out. `ema` replaces
-    entries of the state_dict.
+    `state` may hold numbers, strings, tensors and containers of them (`readable`). `meta["kind"]` names the model;
+    `meta["score"]`, where the step was validated, is `{"name", "value", "mode"}`; one that is not finite is left out.
+    `ema` replaces entries of the state_dict.
 
     Raises:
         CheckpointError: the disk is full or the folder cannot be written; nothing half-written is left behind.
-        TypeError, ValueError: a state of the model is no tensor, or `meta` has no JSON form.
+        TypeError, ValueError: a state of the model is no tensor, `state` holds something else, or `meta` has no JSON
+            form.
     """
     # Everything is serialised in memory first, so that each file is one plain write: the writers of safetensors and of
     # torch report a full disk as errors of their own that are no OSError.
     pickled = io.BytesIO()
-    torch.save(dict(state), pickled)
+    torch.save(readable(dict(state)), pickled)
     files = {WEIGHTS: safetensors.torch.save(_tensors(task.state_dict())), STATE: pickled.getvalue()}
     if ema is not None:
         files[EMA] = safetensors.torch.save(_tensors(ema))
