@@ -205,7 +205,9 @@ def test_what_goes_wrong_is_noted(tmp_path):
         def training_step(self, batch, step):
             return {**super().training_step(batch, step), "dead_fraction": 0.99}
 
-    result = fit(Dead(), data(), config(steps=110, log_every=10, sample_every=1000, checkpoint_every=70), tmp_path)
+    said, steps = [], config(steps=110, log_every=10, sample_every=1000, checkpoint_every=70)
+    result = fit(Dead(), data(), steps, tmp_path, on_note=said.append)
+    assert tuple(said) == result.notes
     assert len(result.notes) == 1
     assert "softplus" in result.notes[0]
     assert result.notes[0] in (tmp_path / "metrics.jsonl").read_text()

@@ -197,13 +197,28 @@ def test_a_run_is_not_overwritten(tmp_path):
         fit(Pair(), data(), config(), tmp_path, resume=False)
 
 
+def test_a_run_says_from_where_it_goes_on(tmp_path):
+    said = []
+    first = fit(Pair(), data(), config(steps=4), tmp_path, on_note=said.append)
+    assert said == []
+    fit(Pair(), data(), config(steps=6), tmp_path, on_note=said.append)
+    assert said == [f"Resumed from {first.checkpoint}."]
+    last = fit(Pair(), data(), config(steps=6), tmp_path, on_note=said.append)
+    assert said[1:] == [f"All 6 steps are made already, the last in {last.checkpoint}."]
+    assert last.notes == ()  # nothing that the files of the run should keep
+
+
 def test_a_damaged_last_checkpoint_falls_back_and_says_so(whole, tmp_path):
     fit(Pair(), data(), config(steps=8), tmp_path)
     weights = tmp_path / "checkpoints/step_000008/weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
-    result = fit(Pair(), data(), config(), tmp_path)
+    said = []
+    result = fit(
+        Pair(), data(), config(), tmp_path, on_note=said.append, on_step=lambda step, _: said.append(f"step {step}")
+    )
     assert "step_000008 is damaged" in result.notes[0]
     assert "step_000004" in result.notes[1]
+    assert said[:3] == [*result.notes, "step 5"]  # before the training goes on, not when it is over
     assert rows(tmp_path) == rows(run_of(whole))
     assert "is damaged" in (tmp_path / "metrics.jsonl").read_text()
     assert same(read_checkpoint(result.checkpoint)[1], read_checkpoint(whole.checkpoint)[1])

@@ -28,6 +28,7 @@ from sarcore.engine.training import Training
 from sarcore.engine.validation import BestSoFar, Validation
 
 OnStep = Callable[[int, dict[str, float]], None]
+OnNote = Callable[[str], None]
 
 
 def fit(
@@ -39,15 +40,16 @@ def fit(
     validation: Validation | None = None,
     resume: bool = True,
     on_step: OnStep | None = None,
+    on_note: OnNote | None = None,
     meta: Mapping[str, Any] | None = None,
 ) -> FitResult:
     """Train `task` (see `Task`) on `dataset` up to step `config.steps`, writing logs and checkpoints into `run_dir`.
 
-    Under torchrun all processes call it alike and share every batch; the main process alone writes and calls
-    `on_step`. The global random generators are seeded from `config.seed` and put back afterwards. `task` ends on the
-    training device with the last weights. `on_step(step, logs)` is called after every step with the latest value of
-    every logged scalar. `meta` goes into each checkpoint: kind, config, radiometry, classes; `command`, if given, is
-    named to the user as the way to resume.
+    Under torchrun all processes call it alike and share every batch; the main process alone writes and calls back.
+    The global random generators are seeded from `config.seed` and put back afterwards. `task` ends on the training
+    device with the last weights. `on_step(step, logs)` gets the latest value of every logged scalar after each step,
+    `on_note(sentence)` from where a run goes on, what was damaged and what the detectors notice. `meta` goes into each
+    checkpoint: kind, config, radiometry, classes; `command`, if given, is named to the user as the way to resume.
 
     Raises:
         TypeError: `task` lacks a method of the protocol.
@@ -73,8 +75,9 @@ def fit(
         state, notes = checkpoints.restore(training, resume=resume)
         if not task.training:
             task.train()
+        _say_resumed(training.step, config.steps, checkpoints.last, on_note if not notes else None)
         notes += [lock.note] if lock.note else []
-        observer = Observer(training, config, Path(run_dir), seconds=float(state.get("seconds", 0.0)), notes=notes)
+        observer = Observer(training, config, Path(run_dir), state.get("seconds", 0.0), notes, on_note)
         stack.enter_context(observer)
         stop = stack.enter_context(stop_on_interrupt())
         return _Loop(training, checkpoints, observer, order, validation, state).run(dataset, stop, on_step)
@@ -93,6 +96,12 @@ def _check(task: nn.Module, dataset: Dataset[Any], config: FitConfig) -> BatchOr
             f"{config.accumulate}; give a multiple of {shares}."
         )
     return order
+
+
+def _say_resumed(step: int, steps: int, last: Path | None, on_note: OnNote | None) -> None:
+    if last is not None and on_note is not None and is_main_process():
+        done = step >= steps
+        on_note(f"All {steps} steps are made already, the last in {last}." if done else f"Resumed from {last}.")
 
 
 class _Loop:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -30,11 +30,18 @@ class Observer:
     """Looks at a training between two steps without changing it; the main process alone writes."""
 
     def __init__(
-        self, training: Training, config: FitConfig, run_dir: Path, *, seconds: float, notes: list[str]
+        self,
+        training: Training,
+        config: FitConfig,
+        run_dir: Path,
+        seconds: float,
+        notes: list[str],
+        on_note: Callable[[str], None] | None,
     ) -> None:
         self.training = training
         self.config = config
         self.notes: list[str] = []
+        self._on_note = on_note
         self.shows_samples = isinstance(training.task, Samples)
         self._earlier = seconds  # of training in earlier sessions
         self._logs = RunLogs(run_dir, training.step) if is_main_process() else None
@@ -85,8 +92,10 @@ class Observer:
             self.detectors.real = self._logs.real(real_images(dataset, SAMPLES, self.config.seed))
 
     def note(self, text: str) -> None:
-        """A sentence for the user."""
+        """A sentence for the user, at once and in the files of the run."""
         self.notes.append(text)
+        if self._on_note is not None and is_main_process():
+            self._on_note(text)
         if self._logs is not None:
             self._logs.note(self.training.step, text)
 

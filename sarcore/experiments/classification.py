@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -84,9 +85,8 @@ def train_on(
         "shape": list(encoded(reference, [0]).shape[1:]),
     }
     validation = None if held_out is None else classifier_validation(held_out, len(classes))
-    result = fit(model, train, config.fit, run_dir, validation=validation, on_step=progress.step, meta=meta)
-    for note in result.notes:
-        progress.note(note)
+    run = functools.partial(fit, on_step=progress.step, on_note=progress.note)
+    result = run(model, train, config.fit, run_dir, validation=validation, meta=meta)
     model.load_state_dict(load_weights(result.best or result.checkpoint, kind="classifier")[1])
     return model.eval(), fit_facts(result)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -60,9 +61,8 @@ def train_generator(
     progress.stage(title, config.fit.steps)
     facts = {"kind": "began", "config": model_config.to_dict(), "training": settings(config), "patch_size": patch_size}
     view = ScenarioPatches(patches, config.scenario)
-    result = fit(model, view, config.fit, run_dir, validation=validation, on_step=progress.step, meta={**meta, **facts})
-    for note in result.notes:
-        progress.note(note)
+    run = functools.partial(fit, on_step=progress.step, on_note=progress.note)
+    result = run(model, view, config.fit, run_dir, validation=validation, meta={**meta, **facts})
     return {**fit_facts(result), "last": dict(result.last_logs)}
 
 
