@@ -72,6 +72,32 @@ def test_wrong_usage_is_2(capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["evalute", "x"], "`sarcore` has no command 'evalute'; did you mean 'evaluate'?"),
+        (["fly"], "`sarcore` has no command 'fly'; there is demo, doctor, simulate"),
+        (["train", "bgan", "x"], "`sarcore train` has no command 'bgan'; did you mean 'began'?"),
+        (["experiment"], "`sarcore experiment` needs a command; there is augmentation"),
+        (["train", "--out", "x"], "`sarcore train` needs a command; there is began, classifier"),
+    ],
+)
+def test_a_wrong_command_is_one_line_with_the_nearest_one(words, says, capsys):
+    assert main(words) == 2
+    assert says in one_line(capsys.readouterr())
+
+
+def test_a_wrong_option_is_compared_with_those_of_its_command_alone(capsys):
+    assert main(["simulate", "x", "--scenes", "3"]) == 2
+    said = capsys.readouterr().err
+    assert "--scenes-per-class" in said
+    assert "sarcore simulate --help" in said
+    assert main(["experiment", "augmentation", "--clas", "x"]) == 2
+    said = capsys.readouterr().err
+    assert "--class-names" not in said  # of tile
+    assert "sarcore experiment augmentation --help" in said
+
+
 def test_without_a_command_the_help_is_shown(capsys):
     assert main([]) == 0
     assert "sarcore demo" in capsys.readouterr().out
@@ -254,10 +280,10 @@ def test_processes_of_torchrun_tell_their_errors_and_one_of_them_the_end(monkeyp
 
 
 def test_ctrl_c_outside_a_training_is_130_too(monkeypatch, capsys):
-    def interrupted(**_options):
+    def interrupted():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(app.tyro.extras.SubcommandApp, "cli", lambda self, **options: interrupted())
+    monkeypatch.setitem(app.COMMANDS, "doctor", interrupted)
     assert main(["doctor"]) == 130
     assert "again to continue" in capsys.readouterr().err
 

@@ -5,10 +5,12 @@ The commands import what they run inside their functions, so that help and wrong
 
 from __future__ import annotations
 
+import difflib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias, cast
 
 import tyro
 
@@ -32,33 +34,27 @@ classify, compare.
 Start with `sarcore demo`. Every command takes --debug for the full traceback of an error. A run that was
 interrupted goes on when the same command is given again."""
 
+STUDY = "Run a study: augmentation."
 TRAIN = "Train a network: began or classifier."
-
-
-def build(train: tyro.extras.SubcommandApp | None = None) -> tyro.extras.SubcommandApp:
-    """All commands by name; ``train`` has those of `sarcore train`, which take the engine and so seconds to import."""
-    experiment, app = (tyro.extras.SubcommandApp() for _ in range(2))
-    experiment.command(name="augmentation")(augmentation)
-    app.command(demo)
-    app.command(doctor)
-    app.command(simulate)
-    app.command(speckle)
-    app.command(despeckle)
-    app.command(radiometry)
-    app.command(tile)
-    app.command(split)
-    if train is None:
-        app.command(name="train", help=TRAIN)(lambda: None)
-    else:
-        app.command(train, name="train", help=TRAIN)
-    app.command(generate)
-    app.command(evaluate)
-    app.command(metrics)
-    app.command(experiment, name="experiment", help="Run a study: augmentation.")
-    app.command(report)
-    app.command(watch)
-    app.command(bench_loader)
-    return app
+Command: TypeAlias = "Callable[..., None] | Mapping[str, Command]"
+COMMANDS: dict[str, Command] = {
+    "demo": demo,
+    "doctor": doctor,
+    "simulate": simulate,
+    "speckle": speckle,
+    "despeckle": despeckle,
+    "radiometry": radiometry,
+    "tile": tile,
+    "split": split,
+    "train": {},  # begun by `run`: its commands take the engine, and so seconds to import
+    "generate": generate,
+    "evaluate": evaluate,
+    "metrics": metrics,
+    "experiment": {"augmentation": augmentation},
+    "report": report,
+    "watch": watch,
+    "bench-loader": bench_loader,
+}
 
 
 def run(argv: Sequence[str]) -> int:
@@ -71,15 +67,14 @@ def run(argv: Sequence[str]) -> int:
         print(f"sarcore {sarcore.__version__}")
         return 0
     try:
-        app, config = build(), (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes)
+        table, config = dict(COMMANDS), (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes)
         if args[:1] == ["train"]:
             from sarcore.cli.train import commands
 
-            words, train = commands(args[1:])
-            args, app = ["train", *words], build(train)
+            words, table["train"] = commands(args[1:])
             # Both forms of a switch: the command line may undo what the file says.
-            config = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
-        app.cli(prog="sarcore", description=DESCRIPTION, args=args or ["--help"], config=config)
+            args, config = ["train", *words], (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
+        return _dispatch(table, args, config)
     except SystemExit as stop:  # tyro: 0 after --help, 2 for wrong usage; doctor: 1
         return stop.code if isinstance(stop.code, int) else 1
     except KeyboardInterrupt:
@@ -89,7 +84,48 @@ def run(argv: Sequence[str]) -> int:
         if debug:
             raise
         return failed(error)
+
+
+def _dispatch(table: Mapping[str, Command], args: Sequence[str], config: Sequence[Any]) -> int:
+    """Find the command that the first words name, and let it alone read the others.
+
+    So what is wrong is compared with the options of that command, and its own help is named.
+    """
+    words, found = list(args), cast(Command, table)
+    prog = ["sarcore"]
+    while isinstance(found, Mapping) and words and not words[0].startswith("-"):
+        name = words.pop(0).replace("_", "-")
+        if name not in found:
+            return _no_command(prog, name, found)
+        prog.append(name)
+        found = found[name]
+    if isinstance(found, Mapping) and prog[1:] and not {"-h", "--help"}.intersection(words):
+        return _no_command(prog, "", found)
+    if isinstance(found, Mapping):
+        description = {"train": TRAIN, "experiment": STUDY}.get(prog[-1], DESCRIPTION)
+        _group(found).cli(prog=" ".join(prog), description=description, args=words or ["--help"], config=config)
+    else:
+        tyro.cli(found, prog=" ".join(prog), args=words, config=config)
     return 0
+
+
+def _group(table: Mapping[str, Command]) -> tyro.extras.SubcommandApp:
+    """The list of commands that the help shows."""
+    app = tyro.extras.SubcommandApp()
+    for name, command in table.items():
+        if isinstance(command, Mapping):
+            app.command(name=name, help={"train": TRAIN, "experiment": STUDY}[name])(lambda: None)
+        else:
+            app.command(name=name)(command)
+    return app
+
+
+def _no_command(prog: Sequence[str], name: str, table: Mapping[str, Command]) -> int:
+    near = difflib.get_close_matches(name, table, n=1)
+    advice = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(table)}"
+    wrong = f"has no command {name!r}" if name else "needs a command"
+    print(f"sarcore: `{' '.join(prog)}` {wrong}; {advice}", file=sys.stderr)
+    return 2
 
 
 def failed(error: Exception) -> int:

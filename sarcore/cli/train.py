@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 from rich.console import Console
 from tyro.conf import arg
-from tyro.extras import SubcommandApp
 
 from sarcore.cli import tables
 from sarcore.cli.progress import ConsoleProgress
@@ -23,13 +22,10 @@ from sarcore.experiments.train_config import TrainBegan, TrainClassifier, build,
 Flat = arg(name="")
 
 
-def commands(words: Sequence[str]) -> tuple[list[str], SubcommandApp]:
+def commands(words: Sequence[str]) -> tuple[list[str], dict[str, Callable[..., None]]]:
     """The commands of `train`, their defaults those that the words name, and the words to parse."""
     begin = start(words)
-    train = SubcommandApp()
-    train.command(name="began")(_began(begin))
-    train.command(name="classifier")(_classifier(begin))
-    return begin.words, train
+    return begin.words, {"began": _began(begin), "classifier": _classifier(begin)}
 
 
 def _began(begin: Start) -> Callable[..., None]:
