@@ -6,6 +6,9 @@ TORCH := torch==2.13.0
 # Machine code for two architectures, and PTX for the rest: enough to develop and test. `make cuda` and `make wheel`
 # compile for all-major.
 CUDA_ARCHS ?= 75;90
+# Tests run in two processes of one thread: most of them are made of steps too small to share. The tests of threads
+# ask for theirs.
+WORKERS ?= 2
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint $(VENV)/constraints.txt
 BUILD_TOOLS := cmake ninja pybind11 scikit-build-core
@@ -26,10 +29,10 @@ demo: $(VENV)/run.stamp  ## simulate a small SAR data set and run the whole expe
 	$(BIN)/sarcore demo
 
 test: lint  ## all checks and all tests but the slow ones; the benchmarks compare their results and time nothing
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(PYTEST)
 
 test-all: lint  ## the slow tests too, and many random examples that `make test` does not draw
-	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest $(PYTEST)
+	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -n $(WORKERS) $(PYTEST)
 
 lint: $(VENV)/dev.stamp  ## ruff, mypy, clang-format, import-linter
 	$(BIN)/ruff check .

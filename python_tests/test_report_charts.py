@@ -33,6 +33,7 @@ def test_ticks_of_a_logarithmic_scale_are_inside_and_differ(low, factor):
 
 
 def test_a_scale_is_logarithmic_where_values_span_two_decades():
+    assert not fitted([2.2250738585072014e-308, 4.0], 0, 1).log
     assert fitted([0.01, 1.1], 0, 1).log
     assert not fitted([0.02, 1.1], 0, 1).log
     assert not fitted([-1.0, 1000.0], 0, 1).log

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+_SMALLEST = 1e-100
 _DECADES = 2.0  # values that span more than this are drawn on a logarithmic scale
 
 
@@ -57,7 +58,7 @@ def fitted(
     """
     known = list(values)
     low, high = min(known, default=0.0), max(known, default=1.0)
-    positive = bool(known) and low > 0.0
+    positive = bool(known) and low > _SMALLEST and high < 1.0 / _SMALLEST  # a ratio and its margin stay numbers
     log = positive and (math.log10(high / low) > _DECADES if log is None else log)
     if log:
         room = max(high / low, 1.5) ** margin
