@@ -185,7 +185,9 @@ def test_a_command_answers_sigterm_by_saving_and_goes_on(tmp_path):
             while (read_metrics(run) or [{"step": 0}])[-1]["step"] <= step:
                 assert process.poll() is None, process.stderr.read()
                 time.sleep(0.01)
-            process.terminate()
+            while process.poll() is None:  # several times, as they do
+                process.terminate()
+                time.sleep(0.005)
             _, error = process.communicate()
         assert process.returncode == 0, error
         assert "its state is saved in" in error

@@ -5,11 +5,13 @@ The commands import what they run inside their functions, so that help and wrong
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FrameType
 from typing import Any, TypeAlias, cast
 
 import tyro
@@ -126,6 +128,33 @@ def _no_command(prog: Sequence[str], name: str, table: Mapping[str, Command]) ->
     wrong = f"has no command {name!r}" if name else "needs a command"
     print(f"sarcore: `{' '.join(prog)}` {wrong}; {advice}", file=sys.stderr)
     return 2
+
+
+@contextlib.contextmanager
+def saving_once() -> Iterator[None]:
+    """Once a training has answered SIGTERM, more of them change nothing, to the very end of the process.
+
+    Schedulers send several. One that came after the state was saved would end the process by the signal, and not with
+    the exit code that says that all is well.
+    """
+
+    def answered() -> bool:
+        engine = sys.modules.get("sarcore.engine.interrupt")  # commands that do not train do not load it
+        return engine is not None and bool(engine.asked_to_end())
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        if not answered():
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    before = signal.getsignal(signal.SIGTERM)
+    if before is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        if before is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN if answered() else before)
 
 
 def failed(error: Exception) -> int:

@@ -10,6 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
 
+_asked_to_end = False
+
+
+def asked_to_end() -> bool:
+    """Whether a training of this process was sent SIGTERM: then it saves, and the process is to end in its own time."""
+    return _asked_to_end
+
 
 @dataclass
 class StopRequest:
@@ -33,7 +40,9 @@ def stop_on_interrupt() -> Iterator[StopRequest]:
     presses = 0
 
     def request(number: int, _frame: FrameType | None) -> None:
+        global _asked_to_end
         nonlocal presses
+        _asked_to_end |= number == signal.SIGTERM
         if not stop.requested:
             stop.requested, stop.signal = True, number
         presses += number == signal.SIGINT

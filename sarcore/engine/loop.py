@@ -64,6 +64,8 @@ def fit(
     order = _check(task, dataset, config)
     facts = {"kind": type(task).__name__.lower(), **(meta or {})}
     with contextlib.ExitStack() as stack:
+        # Before all else, and until all is closed: a signal while the run is read or its status written is none less.
+        stop = stack.enter_context(stop_on_interrupt())
         stack.enter_context(preserved_rng())
         fabric = make_fabric(config)
         seed_all(config.seed + rank())
@@ -79,7 +81,6 @@ def fit(
         notes += [lock.note] if lock.note else []
         observer = Observer(training, config, Path(run_dir), state.get("seconds", 0.0), notes, on_note)
         stack.enter_context(observer)
-        stop = stack.enter_context(stop_on_interrupt())
         return _Loop(training, checkpoints, observer, order, validation, state).run(dataset, stop, on_step)
 
 
@@ -144,15 +145,14 @@ class _Loop:
         self.observer.begin()
         try:
             with contextlib.closing(source):
-                while training.step < config.steps and not self._exhausted():
+                while not agree(stop.requested) and training.step < config.steps and not self._exhausted():
                     self._observe(training.advance(next(source)))
                     if on_step is not None and is_main_process():
                         _call(on_step, training.step, self.logs, stop)
-                    if agree(stop.requested):
-                        self._save()
-                        raise self._interrupted(
-                            signal.SIGTERM if agree(stop.signal == signal.SIGTERM) else signal.SIGINT
-                        )
+                if training.step:
+                    self._save()
+            if agree(stop.requested):
+                raise self._interrupted(signal.SIGTERM if agree(stop.signal == signal.SIGTERM) else signal.SIGINT)
         except KeyboardInterrupt:  # a second Ctrl-C, within a step: half a step is not saved
             raise self._interrupted(signal.SIGINT) from None
         return self._result()
@@ -217,8 +217,10 @@ class _Loop:
     def _interrupted(self, number: int) -> Interrupted:
         last, command = self.checkpoints.last, self.checkpoints.meta.get("command")
         again = f"`{command}`" if command else "the same command again"
-        where = f"its state is saved in {last}" if last else "nothing was saved yet"
         step = self.training.step
+        where = f"the last state that is saved is {last}" if last else "nothing was saved yet"
+        if self.checkpoints.holds(step):
+            where = f"its state is saved in {last}"
         return Interrupted(
             f"Interrupted after step {step} of {self.config.steps}: {where}; run {again} to continue.",
             step,

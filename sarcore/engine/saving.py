@@ -64,13 +64,17 @@ class Checkpoints:
                     "resume it with the same data, batch size and seed, or give another folder."
                 )
 
+    def holds(self, step: int) -> bool:
+        """Whether the last checkpoint is of this step."""
+        return self._saved == step
+
     def save(self, training: Training, extra: Mapping[str, Any], score: Mapping[str, Any] | None) -> None:
         """Save the step that was just made, unless it is saved already, and remove what need not be kept.
 
         Raises:
             CheckpointError: it cannot be written; raised in every process.
         """
-        if self._saved == training.step and score is None:
+        if self.holds(training.step) and score is None:
             return
         state = {**extra, **training.state(), "sampler": self._order.state(training.step)}
         meta = {**self.meta, "world_size": world_size(), **({} if score is None else {"score": dict(score)})}
