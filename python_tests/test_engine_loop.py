@@ -92,6 +92,22 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path):
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step_000004"]
 
 
+def test_statistics_that_are_not_finite_are_never_saved(tmp_path):
+    """In float16 a batch that overflows leaves the weights alone, and its mean in the norm."""
+
+    class Broken(Pair):
+        def training_step(self, batch, step):
+            logs = super().training_step(batch, step)
+            if calls.append(0) or len(calls) == 6:
+                self.generator[1].running_mean[0] = math.nan
+            return logs
+
+    calls: list[int] = []
+    with pytest.raises(Diverged, match=r"generator\.1\.running_mean .* at step 8"):
+        fit(Broken(), data(), config(), tmp_path)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step_000004"]
+
+
 class Sloped(nn.Module):
     """One weight that moves by one per step, scores that are given, and a scheduler."""
 
@@ -144,6 +160,24 @@ def test_the_best_checkpoint_is_kept_and_named(tmp_path):
     meta, weights = load_weights(tmp_path, kind="sloped", which="best")
     assert meta["score"] == {"name": "score", "value": pytest.approx(0.9), "mode": "max"}
     assert weights["seen"] == 3
+
+
+@pytest.mark.parametrize(("keep", "kept"), [(0, [8]), (1, [1, 8]), (2, [1, 3, 8]), (3, [1, 3, 4, 8])])
+def test_the_best_of_all_validations_are_kept_also_those_that_were_not_the_best_when_they_came(tmp_path, keep, kept):
+    settings = config(steps=8, validate_every=1, checkpoint_every=100, keep_last=1, keep_best=keep)
+    result = fit(Sloped((0.9, 0.5, 0.8, 0.7, 0.3, 0.2, 0.1, 0.0)), data(), settings, tmp_path, validation=judge())
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [f"step_{n:06d}" for n in kept]
+    assert (result.best and result.best.name) == ("step_000001" if keep else None)
+
+
+def test_another_metric_begins_anew(tmp_path):
+    def other(task, batch, metrics):
+        metrics["other"].update(0.1 * task.seen, weight=len(batch[0]))
+
+    fit(Sloped([0.9] * 4), data(), config(steps=4, validate_every=1), tmp_path, validation=judge())
+    changed = Validation(data(7), {"other": MeanMetric()}, other, "other", "max")
+    result = fit(Sloped(), data(), config(steps=8, validate_every=1, patience=2), tmp_path, validation=changed)
+    assert (result.steps, result.best.name) == (8, "step_000008")
 
 
 def test_validation_with_every_checkpoint_by_default(tmp_path):

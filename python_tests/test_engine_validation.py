@@ -208,6 +208,15 @@ def test_best_so_far(mode):
     scores = [(20, 1.0), (30, 2.0), (40, 2.0), (50, math.nan), (60, 1.5), (70, 3.0)]
     assert [best.update(step, sign * score) for step, score in scores] == [True, True, False, False, False, True]
     assert (best.step, best.score, best.since) == (70, 3.0 * sign, 0)
+    assert not any(best.update(step, value) for step, value in ((80, math.inf), (90, -math.inf)))
+
+
+def test_the_place_of_a_score_among_all():
+    best, places = BestSoFar("max"), []
+    for step, score in enumerate((0.5, 0.9, math.nan, 0.7, 0.9, 0.1, 1.0)):
+        best.update(step, score)
+        places.append(best.place)
+    assert places == [0, 0, None, 1, 1, 4, 0]
 
 
 def test_patience():
@@ -223,11 +232,17 @@ def test_patience():
 
 
 def test_the_record_survives_a_checkpoint():
-    first, second = BestSoFar("min"), BestSoFar("min")
+    first, second = BestSoFar("min", "error"), BestSoFar("min", "error")
     for step, score in ((1, 0.5), (2, 0.4), (3, 0.9)):
         first.update(step, score)
     second.load(json.loads(json.dumps(first.state())))
-    assert second.state() == first.state() == {"mode": "min", "score": 0.4, "step": 2, "since": 1}
-    other = BestSoFar("max")
-    other.load(first.state())
-    assert other.score is None, "an error is no accuracy"
+    assert second.state() == first.state()
+    assert (second.score, second.step, second.since) == (0.4, 2, 1)
+    for best in (first, second):
+        best.update(4, 0.6)
+        assert best.place == 2
+    for other in (BestSoFar("max", "error"), BestSoFar("min", "distance")):
+        other.load(first.state())
+        assert (other.score, other.since) == (None, 0), "an error is no accuracy"
+        other.update(5, 0.8)
+        assert other.place == 0

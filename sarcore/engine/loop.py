@@ -123,7 +123,7 @@ class _Loop:
         self.order = order
         self.config = observer.config
         self.validation = validation
-        self.best = BestSoFar(validation.mode) if validation else None
+        self.best = BestSoFar(validation.mode, validation.monitor) if validation else None
         if self.best is not None and state.get("best"):
             self.best.load(state["best"])
         if "detectors" in state:
@@ -180,16 +180,21 @@ class _Loop:
             statistics = self.observer.samples() if sample else {}
             if log or sample:
                 self.observer.detect(values, statistics)
-            score, better = self._validate(validation) if validation is not None and validate else (None, False)
-            if save or better or self._exhausted():
+            score, keep = self._validate(validation) if validation is not None and validate else (None, False)
+            if save or keep or self._exhausted():
                 self._save(score)
 
     def _validate(self, validation: Validation) -> tuple[dict[str, Any], bool]:
-        scalars = self.observer.validate(validation)
+        """The score, and whether it is one of the best, which are kept."""
+        found = self.observer.validate(validation)
+        # One word for all: were two processes of two minds about the last bit, one would wait for the other for ever.
+        scalars = from_main(lambda: found)
         self.logs |= {f"val/{name}": value for name, value in scalars.items()}
-        value = scalars[validation.monitor]
-        better = self.best is not None and self.best.update(self.training.step, value)
-        return {"name": validation.monitor, "value": value, "mode": validation.mode}, better
+        value, keep = scalars[validation.monitor], False
+        if self.best is not None:
+            self.best.update(self.training.step, value)
+            keep = self.best.place is not None and self.best.place < self.config.keep_best
+        return {"name": validation.monitor, "value": value, "mode": validation.mode}, keep
 
     def _check_losses(self, values: Mapping[str, float]) -> None:
         wrong = next((name for name, v in values.items() if "loss" in name and not math.isfinite(v)), None)

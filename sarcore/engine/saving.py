@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from sarcore.engine.checkpoint import check_kind, last_checkpoint, prune, read_checkpoint, read_ema, save_checkpoint
 from sarcore.engine.config import FitConfig
@@ -90,8 +91,15 @@ class Checkpoints:
 
 
 def first_not_finite(module: nn.Module) -> str | None:
-    """Name of a parameter that holds NaN or infinity; buffers may, as a best value so far does."""
-    named = dict(module.named_parameters())
+    """Name of a parameter, or of a running statistic of a norm, that holds NaN or infinity.
+
+    Other buffers may, as a best value so far does. Statistics may be lost although the weights are not: float16 passes
+    over the update of a batch that overflowed, and the means keep it.
+    """
+    named: dict[str, Tensor] = dict(module.named_parameters())
+    for name, part in module.named_modules():
+        if isinstance(part, _NormBase):
+            named |= {f"{name}.{key}".lstrip("."): value for key, value in part.named_buffers() if "running" in key}
     if not named:
         return None
     finite = torch.stack([torch.isfinite(p.detach()).all() for p in named.values()])  # looked at once, not one by one

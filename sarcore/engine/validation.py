@@ -130,7 +130,7 @@ def _split(values: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, list[
 
 
 class BestSoFar:
-    """The best score of the validations and how many have passed since; NaN is never the best.
+    """The best score of the validations and how many have passed since; what is not finite never is the best.
 
     >>> best = BestSoFar("max")
     >>> [best.update(step, score) for step, score in ((10, 0.5), (20, 0.4), (30, 0.6))]
@@ -139,17 +139,25 @@ class BestSoFar:
     (30, 0)
     """
 
-    def __init__(self, mode: Mode) -> None:
+    def __init__(self, mode: Mode, monitor: str = "") -> None:
         self.mode = mode
+        self.monitor = monitor
         self.score: float | None = None
         self.step: int | None = None
         self.since = 0
         """Validations since the best one."""
+        self.place: int | None = None
+        """How many earlier scores are at least as good as the latest one; None where that is not finite."""
+        self._scores: list[float] = []
 
     def update(self, step: int, value: float) -> bool:
         """Take the score of a step; whether it is better than all before it."""
         sign = 1.0 if self.mode == "max" else -1.0
-        better = not math.isnan(value) and (self.score is None or sign * value > sign * self.score)
+        self.place = None
+        if math.isfinite(value):
+            self.place = sum(sign * score >= sign * value for score in self._scores)
+            self._scores.append(float(value))
+        better = self.place == 0
         if better:
             self.score, self.step = float(value), step
         self.since = 0 if better else self.since + 1
@@ -161,12 +169,20 @@ class BestSoFar:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"mode": self.mode, "score": self.score, "step": self.step, "since": self.since}
+        return {
+            "mode": self.mode,
+            "monitor": self.monitor,
+            "score": self.score,
+            "step": self.step,
+            "since": self.since,
+            "scores": list(self._scores),
+        }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from what a checkpoint kept; scores of the other direction are forgotten."""
-        if state["mode"] == self.mode:
+        """Go on from what a checkpoint kept; scores of another metric or of the other direction are forgotten."""
+        if (state["mode"], state["monitor"]) == (self.mode, self.monitor):
             self.score, self.step, self.since = state["score"], state["step"], int(state["since"])
+            self._scores = list(state["scores"])
 
 
 def ranked(metas: Sequence[Mapping[str, Any]]) -> list[int]:
