@@ -1,5 +1,6 @@
 """One training per run folder, and no lock that outlives its process."""
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -70,6 +71,20 @@ def test_an_error_within_frees_it(tmp_path):
         _ = 1 / 0
     with RunLock(tmp_path):
         pass
+
+
+def test_a_forked_child_that_leaves_the_block_changes_nothing(tmp_path):
+    with RunLock(tmp_path) as lock:
+        child = os.fork()
+        if child == 0:
+            with contextlib.suppress(BaseException):
+                lock.__exit__(None, None, None)
+                os._exit(0)
+            os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert f"process {os.getpid()} on" in (tmp_path / "run.lock").read_text()
+        with pytest.raises(SarcoreError), RunLock(tmp_path):
+            pytest.fail("two trainings in one folder")
 
 
 def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch):

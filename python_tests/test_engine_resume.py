@@ -225,6 +225,18 @@ def test_a_damaged_last_checkpoint_falls_back_and_says_so(whole, tmp_path):
     assert read_checkpoint(weights.parent)[0]["step"] == 8  # reached again and replaced
 
 
+def test_a_damaged_checkpoint_is_not_counted_among_those_that_are_kept(tmp_path):
+    """With another distance between checkpoints its step is never reached again."""
+    fit(Pair(), data(), config(steps=8, keep_last=2), tmp_path)
+    (tmp_path / "checkpoints/step_000008/state.pt").write_bytes(b"")
+    fit(Pair(), data(), config(steps=7, checkpoint_every=3), tmp_path)
+    kept = [path.name for path in sorted((tmp_path / "checkpoints").iterdir())]
+    assert kept == ["step_000006", "step_000007", "step_000008"], "not reached yet"
+    fit(Pair(), data(), config(steps=9, checkpoint_every=100), tmp_path)
+    kept = [path.name for path in sorted((tmp_path / "checkpoints").iterdir())]
+    assert kept == ["step_000007", "step_000009"]
+
+
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])

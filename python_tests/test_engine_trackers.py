@@ -1,11 +1,17 @@
 """Where rows go beside the files of a run: TensorBoard, Weights & Biases."""
 
 import sys
+import time
 
+import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer.record_writer import RecordWriter
 
+from sarcore.engine import fit
 from sarcore.engine.logs import RunLogs
+
+from .engine_pair import Pair, config, data
 
 
 def test_tensorboard_holds_scalars_and_pictures(tmp_path):
@@ -16,6 +22,51 @@ def test_tensorboard_holds_scalars_and_pictures(tmp_path):
     events.Reload()
     assert [(e.step, e.value) for e in events.Scalars("loss")] == [(10, 0.5)]
     assert events.Images("samples")[0].height == 2 + 2 * 10
+
+
+def shown(run) -> list[int]:
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    return [event.step for event in events.Scalars("loss")]
+
+
+@pytest.mark.parametrize("resumed_step", [0, 2])
+def test_tensorboard_shows_a_step_of_a_killed_run_once(tmp_path, monkeypatch, resumed_step):
+    """Also where it was killed before its first checkpoint."""
+    now, sessions = time.time, []
+    for start in (0, resumed_step):
+        sessions.append(RunLogs(tmp_path, resumed_step=start))
+        for step in range(start + 1, 5):
+            sessions[-1].scalars(step, {"loss": 0.1 * step})
+        sessions[-1].flush()  # and no more: killed
+        monkeypatch.setattr(time, "time", lambda: now() + 1)  # which names the files
+    assert shown(tmp_path) == [1, 2, 3, 4]
+    for logs in sessions:
+        logs.__exit__(None, None, None)
+
+
+def test_what_a_checkpoint_knows_of_is_in_the_files(tmp_path):
+    """TensorBoard writes in a thread: a kill after the checkpoint would leave a hole that no resume fills."""
+    seen = []
+
+    def on_step(step, logs):
+        if step % 4 == 0:
+            seen.append(shown(tmp_path))
+
+    def slow(self, event):
+        time.sleep(0.02)
+        write(self, event)
+
+    write = RecordWriter.write
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RecordWriter, "write", slow)
+        fit(Losing(), data(), config(steps=8, sample_every=100), tmp_path, on_step=on_step)
+    assert seen == [[1, 2, 3, 4], [1, 2, 3, 4, 5, 6, 7, 8]]
+
+
+class Losing(Pair):
+    def training_step(self, batch, step):
+        return {"loss": super().training_step(batch, step)["loss_g"]}
 
 
 class FakeWandb:

@@ -16,7 +16,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -273,11 +273,17 @@ def check_kind(path: Path, meta: Mapping[str, Any], kind: str) -> None:
         raise CheckpointError(f"{path} is a checkpoint of {meta.get('kind')}, {kind} was expected; give one of {kind}.")
 
 
-def prune(run_dir: Path, step: int, keep_last: int, keep_best: int = 0) -> None:
-    """Remove the checkpoints up to `step` but the newest and the best ones, and what a killed save left behind."""
+def prune(
+    run_dir: Path, step: int, keep_last: int, keep_best: int = 0, *, damaged: Collection[Path] = frozenset()
+) -> None:
+    """Remove the checkpoints up to `step` but the newest and the best ones, and what a killed save left behind.
+
+    The `damaged` ones are removed, too: they must not be counted among those that a run could go back to.
+    """
     earlier = [path for found, path in checkpoint_dirs(run_dir) if found <= step]
-    best = [path for found, path in by_score(run_dir) if found <= step]
-    for path in sorted(set(earlier) - set(earlier[-keep_last:]) - set(best[:keep_best])):
+    whole = [path for path in earlier if path not in damaged]
+    best = [path for _, path in by_score(run_dir) if path in whole]
+    for path in sorted(set(earlier) - set(whole[-keep_last:]) - set(best[:keep_best])):
         # Renamed first: a kill half-way through must not leave what looks like a damaged checkpoint.
         with contextlib.suppress(OSError):
             path.replace(path.with_name(f".{path.name}.{os.getpid()}.old"))

@@ -59,7 +59,7 @@ class RunLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._handle is not None:
+        if self._handle in _held:  # not so in a child that was forked within the block, whose handle was closed
             # The file stays: were it removed, one process could lock the old file and another a new one.
             os.ftruncate(self._handle, 0)
             _held.discard(self._handle)

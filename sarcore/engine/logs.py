@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -65,6 +66,13 @@ class RunLogs:
         """Append a row `{"step": step, "note": text}` for what is no number, e.g. a damaged checkpoint."""
         with explained(self._dir / METRICS):
             self._rows.write(json.dumps({"step": step, "note": text}) + "\n")
+
+    def flush(self) -> None:
+        """Make sure that what was logged is on the disk: a checkpoint must not know of steps that the logs do not."""
+        with explained(self._dir / METRICS):
+            os.fsync(self._rows.fileno())
+            for tracker in self._trackers:
+                tracker.flush()
 
     def validation(self, step: int, scalars: Mapping[str, float], arrays: Mapping[str, Any]) -> None:
         """Log the numbers as `val/<name>`, and the values with several elements as one row of validation.jsonl."""

@@ -212,6 +212,7 @@ class _Loop:
         broken = first_not_finite(self.training.task)
         if broken is not None:
             raise self._diverged(f"The weight {broken} became NaN or infinite")
+        self.observer.flush()
         extra = {
             "seconds": self.observer.seconds,
             "best": self.best.state() if self.best else None,

@@ -123,6 +123,11 @@ class Observer:
             images: Tensor = self.training.task.sample_grid(SAMPLES)  # type: ignore[operator]
         return {} if self._logs is None else self._logs.samples(self.training.step, images)
 
+    def flush(self) -> None:
+        """Have everything that was logged on the disk."""
+        if self._logs is not None:
+            self._logs.flush()
+
     def detect(self, values: Mapping[str, float], statistics: Mapping[str, Any]) -> None:
         """Note what goes wrong without an error."""
         for sentence in self.detectors.observe(self.training.step, values, statistics or None):

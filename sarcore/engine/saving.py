@@ -10,7 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from sarcore.engine.checkpoint import check_kind, last_checkpoint, prune, read_checkpoint, read_ema, save_checkpoint
+from sarcore.engine.checkpoint import (
+    check_kind,
+    checkpoint_dirs,
+    last_checkpoint,
+    prune,
+    read_checkpoint,
+    read_ema,
+    save_checkpoint,
+)
 from sarcore.engine.config import FitConfig
 from sarcore.engine.distributed import from_main, world_size
 from sarcore.engine.order import BatchOrder
@@ -26,6 +34,7 @@ class Checkpoints:
         self.meta = meta
         self.last: Path | None = None
         self._saved: int | None = None
+        self._damaged: set[Path] = set()  # newer than the one that the run went on from
         self._config = config
         self._order = order
 
@@ -53,6 +62,8 @@ class Checkpoints:
             return None, [], {}, {}, {}, None
         if not resume:
             raise CheckpointError(f"{self.run_dir} holds the run saved in {found}; resume it or give another folder.")
+        saved = [path for _, path in checkpoint_dirs(self.run_dir)]
+        self._damaged = set(saved[saved.index(found) + 1 :])
         meta, weights, state = read_checkpoint(found)
         check_kind(found, meta, self.meta["kind"])
         return found, problems, meta, weights, state, read_ema(found)
@@ -84,7 +95,8 @@ class Checkpoints:
 
         def write() -> Path:
             path = save_checkpoint(self.run_dir, step, training.task, state, meta, ema=ema)
-            prune(self.run_dir, step, config.keep_last, config.keep_best)
+            self._damaged.discard(path)
+            prune(self.run_dir, step, config.keep_last, config.keep_best, damaged=self._damaged)
             return path
 
         self.last, self._saved = from_main(write), step

@@ -28,6 +28,9 @@ class Tracker(Protocol):
     def picture(self, step: int, name: str, grid: Picture) -> None:
         """An 8-bit picture (H, W) or (H, W, 3)."""
 
+    def flush(self) -> None:
+        """Have what was taken so far in its files."""
+
     def close(self) -> None:
         """Write what is left."""
 
@@ -36,8 +39,8 @@ class TensorBoard:
     """Event files in `run_dir/tensorboard`; what a killed run wrote after `resumed_step` is not shown."""
 
     def __init__(self, run_dir: Path, resumed_step: int) -> None:
-        purge = resumed_step + 1 if resumed_step else None
-        self._writer = SummaryWriter(str(run_dir / "tensorboard"), purge_step=purge)
+        # Of a run that was killed before its first checkpoint everything is written anew.
+        self._writer = SummaryWriter(str(run_dir / "tensorboard"), purge_step=resumed_step + 1)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Numbers of a step."""
@@ -47,6 +50,10 @@ class TensorBoard:
     def picture(self, step: int, name: str, grid: Picture) -> None:
         """An 8-bit picture."""
         self._writer.add_image(name, grid, step, dataformats="HW" if grid.ndim == 2 else "HWC")
+
+    def flush(self) -> None:
+        """Wait for the thread that writes."""
+        self._writer.flush()
 
     def close(self) -> None:
         """Write what is left."""
@@ -74,6 +81,9 @@ class WeightsAndBiases:
     def picture(self, step: int, name: str, grid: Picture) -> None:
         """An 8-bit picture."""
         self._run.log({name: self._wandb.Image(grid)}, step=step)
+
+    def flush(self) -> None:
+        """Rows are sent by a process of its own, which outlives a kill of this one."""
 
     def close(self) -> None:
         """Write what is left."""

@@ -121,6 +121,5 @@ class Training:
             set_rng_state(saved[rank()])
         if world_size() == len(saved):
             return []
-        return [
-            f"The run was saved by {len(saved)} processes: what draws from the global generators differs from now on."
-        ]
+        processes = "1 process" if len(saved) == 1 else f"{len(saved)} processes"
+        return [f"The run was saved by {processes}: what draws from the global generators differs from now on."]
