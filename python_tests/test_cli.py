@@ -183,7 +183,11 @@ def test_began_to_patches_to_wrong_use(data, tmp_path, capsys):
     assert main(["train", "began", str(data), "--class", "forest", "--out", str(run), *small]) == 0
     assert main(["generate", str(run), "--count", "3", "--out", str(out)]) == 0
     assert len(list((out / "forest").glob("*.png"))) == 3
-    assert "3 synthetic patches of 32×32" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "3 synthetic patches of 32×32" in said
+    assert f"Weights: {run / 'checkpoints' / 'step_000002'}" in said
+    assert main(["train", "classifier", str(data), "--depth", "18", "--out", str(run), "--batch-size", "4"]) == 1
+    assert f"{run}: holds a run of `sarcore train began`; choose another" in one_line(capsys.readouterr())
     assert main(["generate", str(run), "--count", "3", "--out", str(out)]) == 1
     assert str(out) in one_line(capsys.readouterr())
     assert main(["evaluate", str(run), str(data)]) == 1
@@ -202,7 +206,9 @@ def test_a_classifier_trains_with_more_speckle(data, tmp_path, capsys):
     meta = json.loads(next(run.glob("checkpoints/*/meta.json")).read_text())
     assert (meta["config"]["augment"], meta["config"]["domain"]) == ("speckle", "amplitude")
     assert meta["config"]["limits"] == [meta["radiometry"]["low"], meta["radiometry"]["high"]]
+    capsys.readouterr()
     assert main(["evaluate", str(run), str(data)]) == 0
+    assert f"Weights: {run / 'checkpoints' / 'step_000002'}" in capsys.readouterr().out
     assert main(["train", "classifier", str(data), "--augment", "rotations", *small]) == 2
     assert "rotations" in capsys.readouterr().err
 

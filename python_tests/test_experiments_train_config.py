@@ -111,8 +111,13 @@ def test_a_file_must_say_its_kind_where_the_command_does_not(tmp_path, capsys):
     (tmp_path / "run.toml").write_text("[fit]\nsteps = 5")
     assert main(["train", "--config", str(tmp_path / "run.toml"), "--out", "x"]) == 1
     assert 'names no kind; give kind = "began" or kind = "classifier"' in error_of(capsys)
+
+
+def test_what_is_to_be_repeated_must_be_a_run(tmp_path, capsys):
     assert main(["train", "--from", str(tmp_path)]) == 1
-    assert "config.toml: No such file" in error_of(capsys)
+    assert f"{tmp_path}: holds no config.toml; give the folder of a run" in error_of(capsys)
+    assert main(["train", "--from", str(tmp_path / "none")]) == 1
+    assert f"{tmp_path / 'none'}: there is no such run folder; give the folder of a run" in error_of(capsys)
 
 
 # --- the command line ---

@@ -47,7 +47,7 @@ def bench_loader(
             num_workers=num_workers,
             seconds=seconds,
         )
-    title = f"{data}, batches of {batch_size}, {num_workers} workers"
+    title = f"{data}, batches of {batch_size}, {num_workers} worker{'' if num_workers == 1 else 's'}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("")
     table.add_column("images/s", justify="right")

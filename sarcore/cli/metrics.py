@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from sarcore.cli.progress import ConsoleProgress
 
@@ -28,11 +28,11 @@ LABELS = {
 
 
 def metrics(
-    real: Positional[Path],
-    generated: Positional[Path],
+    real: Annotated[Positional[Path], arg(metavar="REAL")],
+    generated: Annotated[Positional[Path], arg(metavar="GENERATED")],
     /,
     *,
-    features: Path,
+    features: Annotated[Path, arg(metavar="RUN")],
     train: Path | None = None,
     out: Path | None = None,
     sheet: Path | None = None,

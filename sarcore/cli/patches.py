@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from rich.console import Console
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from sarcore.cli.progress import ConsoleProgress
 from sarcore.data import PatchFolder, write_simulated
@@ -42,7 +43,7 @@ def simulate(
 
 
 def generate(
-    run: Positional[Path],
+    run: Annotated[Positional[Path], arg(metavar="RUN")],
     /,
     *,
     count: int,

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from rich.console import Console
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from sarcore.cli import tables
 
 
 def evaluate(
-    run: Positional[Path],
-    data: Positional[Path],
+    run: Annotated[Positional[Path], arg(metavar="RUN")],
+    data: Annotated[Positional[Path], arg(metavar="DATA")],
     /,
     *,
     part: Literal["auto", "train", "val", "test", "all"] = "auto",
@@ -31,8 +31,8 @@ def evaluate(
 
     result = classification.evaluate_classifier(run, data, part)
     console = Console(highlight=False)
-    for note in result["notes"]:
-        console.print(note, markup=False)
+    for note in [*result["notes"], f"Weights: {result['weights']}"]:
+        console.print(note, markup=False, soft_wrap=True)
     if out is not None:
         from sarcore.engine import write_json
 
@@ -41,17 +41,25 @@ def evaluate(
     tables.classification(result, result["classes"], title, console)
 
 
-def report(runs: Positional[tuple[Path, ...]], /, *, out: Path | None = None, price: float | None = None) -> None:
+def report(
+    run: Annotated[Positional[Path], arg(metavar="RUN")],
+    others: Annotated[Positional[tuple[Path, ...]], arg(metavar="[RUN ...]")] = (),
+    /,
+    *,
+    out: Path | None = None,
+    price: float | None = None,
+) -> None:
     """Write one HTML page about a run, or about several side by side: curves, samples, validation, settings.
 
     The page needs no server and no network. A run that is training, was killed or lost files has a page too.
 
     Args:
-        runs: Run folders of `train`, or one of `experiment augmentation`.
+        run: Run folder of `train` or of `experiment augmentation`.
+        others: More run folders of `train`, side by side on the page.
         out: The page; report.html in the folder of the run without it. Several runs need it.
         price: EUR per hour of the machine, for the cost of the training.
     """
     from sarcore.report import write_report
 
-    page = write_report(runs, out, price=price)
+    page = write_report((run, *others), out, price=price)
     Console(highlight=False).print(f"Page: {page.resolve()}", markup=False, soft_wrap=True)

@@ -116,6 +116,9 @@ def start(words: Sequence[str]) -> Start:
     if source is not None and file is not None:
         raise SarcoreError(f"--from {source} and --config {file} both give the settings; give one of the two")
     path = Path(source) / CONFIG_FILE if source is not None else Path(file) if file is not None else None
+    if source is not None and not (Path(source) / CONFIG_FILE).is_file():
+        what = f"holds no {CONFIG_FILE}" if Path(source).is_dir() else "there is no such run folder"
+        raise SarcoreError(f"{source}: {what}; give the folder of a run of `sarcore train`")
     kind = words[0] if words and words[0] in KINDS else None
     given: dict[str, Any] = {}
     if path is not None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Annotated
 
 from rich.console import Console
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 
-def watch(run: Positional[Path], /, *, once: bool = False, every: float = 2.0) -> None:
+def watch(run: Annotated[Positional[Path], arg(metavar="RUN")], /, *, once: bool = False, every: float = 2.0) -> None:
     """Show how a training goes, until Ctrl-C: progress, time left, the last scalars, validation, notes.
 
     It reads the files of the run folder and disturbs nothing, also from another machine that sees the folder.

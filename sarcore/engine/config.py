@@ -48,7 +48,7 @@ class FitConfig:
     log_every: int = 10
     """Steps between two rows of metrics.jsonl."""
     sample_every: int = 200
-    """Steps between two grids of generated images."""
+    """Steps between two grids of generated images; a model that generates none ignores it."""
     validate_every: int = 0
     """Steps between two validations; 0 validates with every checkpoint."""
     patience: int = 0

@@ -21,7 +21,15 @@ from sarcore.engine.distributed import is_main_process
 from sarcore.errors import CheckpointError, DataError
 from sarcore.experiments.patches import Patches, encoded, in_memory, mean_and_deviation
 from sarcore.experiments.progress import Progress
-from sarcore.experiments.runs import RESULTS_FILE, check_same_data, chosen_weights, fit_facts, start_run, trained_on
+from sarcore.experiments.runs import (
+    RESULTS_FILE,
+    check_same_data,
+    chosen_weights,
+    fit_facts,
+    start_run,
+    trained_on,
+    weights_text,
+)
 from sarcore.experiments.train_config import TrainClassifier, settings
 from sarcore.experiments.validations import classifier_validation
 from sarcore.metrics.classification import (
@@ -226,6 +234,7 @@ def evaluate_classifier(run: Path, data: Path, part: str = "auto") -> dict[str, 
         "patches": len(indices),
         "classes": classes,
         "notes": meta["problems"],
+        "weights": weights_text(meta),
         **result,
     }
 

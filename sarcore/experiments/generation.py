@@ -28,7 +28,7 @@ from sarcore.experiments.patches import (
     to_uint8,
 )
 from sarcore.experiments.progress import Progress
-from sarcore.experiments.runs import RESULTS_FILE, chosen_weights, fit_facts, start_run
+from sarcore.experiments.runs import RESULTS_FILE, chosen_weights, fit_facts, start_run, weights_text
 from sarcore.experiments.train_config import TrainBegan, settings
 from sarcore.experiments.validations import generator_validation
 from sarcore.models import BEGAN, BEGANConfig
@@ -199,8 +199,8 @@ def generate_folder(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out}: exists and is not an empty folder; give another folder with --out")
     model, meta = load_generator(run)
-    for problem in meta["problems"]:
-        progress.note(problem)
+    for said in [*meta["problems"], f"Weights: {weights_text(meta)}"]:
+        progress.note(said)
     side = meta["patch_size"] if size is None else size
     name = meta["classes"][0] if len(meta["classes"]) == 1 else "generated"
     progress.stage(f"generating {name}", count)

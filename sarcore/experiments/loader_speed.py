@@ -100,7 +100,8 @@ def measure_loader(
     labels = folder.labels[order[0]].to(device)
     step = _rate(_steps(network, (images, labels)), batch_size, seconds, device)
     progress.step(1, {"images_per_second": step})
-    where = torch.cuda.get_device_name() if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
+    cpu = f"cpu, {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
+    where = torch.cuda.get_device_name() if device.type == "cuda" else cpu
     return LoaderSpeed(rates, step, name, where, num_workers, folder.nbytes <= MEMORY_LIMIT, _in_shards(folder))
 
 

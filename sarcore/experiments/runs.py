@@ -58,6 +58,8 @@ def open_run(
 
 def _check_same(run_dir: Path, recorded: Mapping[str, Any], may_change: Sequence[str], may_grow: Sequence[str]) -> None:
     previous = recorded_config(run_dir)
+    if (was := previous.get("command")) != recorded["command"]:
+        raise SarcoreError(f"{run_dir}: holds a run of `sarcore {was}`; choose another folder with --out")
     changed = []
     for name in sorted((previous.keys() | recorded.keys()) - set(may_change)):
         was, now = previous.get(name), recorded.get(name)
@@ -129,6 +131,18 @@ def chosen_weights(run: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tens
     Raises ``CheckpointError`` as `load_weights`.
     """
     return load_weights(run, kind=kind, which="best" if by_score(run) else "last")
+
+
+def weights_text(meta: Mapping[str, Any]) -> str:
+    """Which weights `chosen_weights` took, for the user: the folder, and what is known of how good they are.
+
+    >>> weights_text({"path": "run/checkpoints/step_000020", "ema": True, "score": {"name": "emd", "value": 0.07761}})
+    'run/checkpoints/step_000020 (running mean, emd 0.07761)'
+    """
+    score = meta.get("score")
+    known = ["running mean"] if meta["ema"] else []
+    known += [f"{score['name']} {score['value']:.4g}"] if score else []
+    return f"{meta['path']} ({', '.join(known)})" if known else str(meta["path"])
 
 
 def fit_facts(result: FitResult) -> dict[str, Any]:
