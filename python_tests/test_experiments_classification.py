@@ -81,7 +81,20 @@ def test_what_a_training_goes_on_with_or_without_is_said(classifier, data, tmp_p
     longer = FitConfig(steps=5, batch_size=4, log_every=4, checkpoint_every=2, accelerator="cpu")
     assert train_classifier(small_classifier(data, fit=longer), run, notes)["steps"] == 5
     assert any("No scene was held out for the validation" in said for said in notes.said)
+    assert "56 patches to train on, 0 to validate, 28 to test." in notes.said
     assert any("falls until step 5 now; up to here it did until 4" in said for said in notes.said)
+
+
+def test_a_class_that_the_validation_cannot_judge_is_named(data, tmp_path):
+    folder = PatchFolder.open(data)
+    water = folder.classes.index("water")
+    val = [i for i, label in enumerate(folder.labels.tolist()) if label != water][::2]
+    train = [i for i in range(len(folder)) if i not in val]
+    Split(train, val, [], seed=0).save(tmp_path / "split.json")
+    notes, config = Notes(), small_classifier(data, split=tmp_path / "split.json")
+    train_classifier(config, tmp_path / "run", notes)
+    assert f"{len(train)} patches to train on, {len(val)} to validate, 0 to test." in notes.said
+    assert any("no patch of water: the best checkpoint is chosen without it" in said for said in notes.said)
 
 
 def test_evaluation_refuses_other_classes_sizes_and_models(classifier, data, tmp_path):

@@ -166,8 +166,8 @@ def train_classifier(
         progress.note(f"The learning rate falls until step {config.fit.steps} now; up to here it did until {before}.")
     for message in check_leakage(folder, split):
         progress.note(f"Leakage: {message}")
-    if config.val_fraction and not split.val:
-        progress.note("No scene was held out for the validation: the last checkpoint counts; raise --val-fraction.")
+    for remark in _remarks(folder, split, config.val_fraction):
+        progress.note(remark)
     whole = patch_cache(folder, on_note=progress.note)
     train, val, test = (in_memory(whole.subset(part)) for part in (split.train, split.val, split.test))
     held_out = val if split.val else None
@@ -181,6 +181,18 @@ def train_classifier(
             results[part] = {"patches": len(patches), **found}
     write_json(run_dir / RESULTS_FILE, results)
     return results
+
+
+def _remarks(folder: PatchFolder, split: Split, val_fraction: float) -> list[str]:
+    """How many patches are for what, and which class the validation cannot judge."""
+    counted = f"{len(split.train)} patches to train on, {len(split.val)} to validate, {len(split.test)} to test."
+    if not split.val:
+        none = "No scene was held out for the validation: the last checkpoint counts; raise --val-fraction."
+        return [counted, *([none] if val_fraction else [])]
+    unseen = sorted(set(range(len(folder.classes))) - set(folder.labels[split.val].tolist()))
+    names = ", ".join(folder.classes[label] for label in unseen)
+    missing = f"The validation has no patch of {names}: the best checkpoint is chosen without it; raise --val-fraction."
+    return [counted, *([missing] if unseen else [])]
 
 
 def _split(config: TrainClassifier, folder: PatchFolder, repeats: Path | None) -> Split:
