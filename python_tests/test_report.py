@@ -59,7 +59,8 @@ def test_a_page_of_a_gan_says_what_its_folder_holds(tmp_path):
         assert expected in text
     assert "k has been at 1 for 1200 steps: the generator wins; lower --lambda-k <now>." in text
     assert "<now>" not in page.read_text()
-    assert "5 of 5 steps with pictures are shown" in text
+    assert "steps with pictures are shown" not in text  # all of them are: nothing to say
+    assert "share of generated pixels at or below 0" in text
     drawn = charts(page)
     assert [one["label"] for one in drawn["Loss"]["series"]] == ["Loss d", "Loss g", "Loss real", "Loss fake"]
     assert not drawn["k"]["log"]
@@ -104,6 +105,17 @@ def test_a_page_of_a_classifier_shows_validation_and_confusion(tmp_path):
     assert f'title="{confusion[0][0]} of {total} images of forest taken for forest"' in raw
     assert f'style="--share:{confusion[0][0] / total:.3f}" class="high"' in raw
     assert "Test, balanced accuracy 0.81" in text
+    assert "mean recall of the classes that are held out" in text
+
+
+def test_scores_in_another_precision_than_that_of_the_training_are_said_to_be(tmp_path):
+    run = write_run(tmp_path / "run", kind="classifier")
+    results = json.loads((run / "results.json").read_text())
+    (run / "results.json").write_text(json.dumps({**results, "val": results["test"]}))
+    assert "scored with the chosen checkpoint in 32 bit" not in text_of(write_report(run))
+    config = (run / "config.toml").read_text()
+    (run / "config.toml").write_text(config.replace("32-true", "bf16-mixed"))
+    assert "scored with the chosen checkpoint in 32 bit" in text_of(write_report(run))
 
 
 def test_several_runs_are_compared(tmp_path):
@@ -263,6 +275,8 @@ def test_a_run_without_pictures_leaves_its_place_to_the_others(tmp_path):
     page = write_report(runs, tmp_path / "page.html")
     assert len(frames(page)["runs"]) == 1
     assert len(re.findall(r'id="samples-\d"', page.read_text())) == 1
+    columns = '<div class="columns">\n<div>\n<h3><span class="swatch'  # one gallery has the width of the page
+    assert columns not in page.read_text().replace("\n\n", "\n")
     assert '<span class="swatch k1"></span>gan' in page.read_text()
     assert [one["label"] for one in charts(page)["Diversity"]["series"]] == ["real, gan", "gan"]
 

@@ -12,16 +12,23 @@ from markupsafe import Markup
 from sarcore.report import samples, tables
 from sarcore.report.charts import Line, chart, script_data
 from sarcore.report.formats import duration, number, words
-from sarcore.report.run_folder import RunFolder, best_score, seconds_left, state_of
+from sarcore.report.run_folder import RunFolder, best_score, flatten, seconds_left, state_of
 
 TITLES = {"began": "BEGAN", "classifier": "Classifier", "cyclegan": "CycleGAN", "pix2pix": "Pix2Pix"}
 MEANINGS = {
     "k": "balance term; at 0 or 1 for long, one network wins",
     "M": "convergence measure, lower is better",
     "balance": "γ L(real) − L(generated), kept near 0",
-    "dead_fraction": "share of pixels that are exactly 0",
+    "dead_fraction": "share of generated pixels at or below 0",
     "lr": "learning rate",
     "images_per_second": "",
+    "val/emd": "earth mover's distance of the grey values, generated to held-out; 0 is best",
+    "val/spectrum": "distance of the radial spectra in decibels; 0 is best",
+    "val/diversity": "of the generated patches, as a share of that of held-out ones; 1 is best",
+    "val/balanced_accuracy": "mean recall of the classes that are held out",
+    "val/overall_accuracy": "share of held-out patches that are right",
+    "val/macro_f1": "mean F1 of the classes",
+    "val/calibration_error": "how far confidence is from accuracy (ECE); 0 is best",
 }
 _SHARES = ("k", "accuracy", "dead_fraction")  # bounded by nature: a logarithm would hide how near the bound is
 _MOST_CLASSES = 16
@@ -57,11 +64,16 @@ def context(runs: Sequence[RunFolder], price: float | None) -> dict[str, Any]:
         "confusions": [matrix for run in runs for matrix in tables.confusions(run)],
         "curves": _curves(runs),
         "results": tables.results(runs),
+        "rescored": any(run.results.get("val") and _precision(run) != "32-true" for run in runs),
         "checkpoints": [(run, tables.checkpoints(run)) for run in runs if run.checkpoints],
         "settings": tables.settings(runs),
         "machine": tables.machine(runs, price),
         "problems": [(run.name, problem) for run in runs for problem in run.problems],
     }
+
+
+def _precision(run: RunFolder) -> str:
+    return str(flatten(run.config).get("fit.precision", "32-true"))
 
 
 def name_apart(runs: Sequence[RunFolder]) -> None:
