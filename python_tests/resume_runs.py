@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from sarcore.engine import FitConfig, Validation, fit
 from sarcore.errors import SarcoreError
-from sarcore.models import BEGAN, BEGANConfig, Classifier, ClassifierConfig
+from sarcore.models import BEGAN, BEGANConfig, Classifier, ClassifierConfig, resnet
 from sarcore.models.image_pool import ImagePool
 
 from . import processes
@@ -102,9 +103,7 @@ def _began():
 
 def _classifier():
     torch.manual_seed(0)
-    config = ClassifierConfig(
-        depth=18, classes=3, head=(8,), total_steps=130, warmup_steps=10, augment="speckle", optimizer="sgd"
-    )
+    config = ClassifierConfig(depth=18, classes=3, head=(8,), total_steps=130, warmup_steps=10, augment="speckle")
 
     def step(task, batch, metrics):
         metrics["accuracy"].update(task(batch[0]), batch[1])
@@ -112,7 +111,8 @@ def _classifier():
     validation = Validation(
         TensorDataset(*images_of(16, 6)), {"accuracy": MulticlassAccuracy(3)}, step, "accuracy", "max"
     )
-    return Classifier(config), 16, {"validate_every": 60}, validation
+    with mock.patch.object(resnet, "_PLANES", (8, 8, 8, 8)):  # in all else the network of depth 18
+        return Classifier(config), 16, {"validate_every": 60}, validation
 
 
 def _translator():

@@ -30,7 +30,6 @@ from .resume_runs import (
 
 KINDS = ("began", "classifier", "translator")
 STEPS = 115
-SAVE = {"began": 3, "classifier": 50, "translator": 3}  # a ResNet-18 with its optimizer takes a second to write
 
 
 def state_of(path: Path) -> dict:
@@ -56,7 +55,7 @@ def check_same_run(run: Path, whole: Path) -> None:
 def whole(request, tmp_path_factory) -> tuple[str, Path]:
     """A run that nothing happened to."""
     run = tmp_path_factory.mktemp(request.param)
-    complete(request.param, run, STEPS, save=SAVE[request.param])
+    complete(request.param, run, STEPS)
     assert len(rows(run)) == STEPS
     return request.param, run
 
@@ -71,32 +70,49 @@ def short(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_killed_at_any_moment(whole, tmp_path, workers):
+    """After the first checkpoint, with 100 steps to go: else less would be shown than is promised."""
     kind, expected = whole
-    process = start(kind, tmp_path, STEPS, workers=workers, save=min(SAVE[kind], 5))
-    wait_for_step(process, tmp_path, random.randrange(1, 14))
+    never = WaitFor(tmp_path / "never", STEPS - 100)
+    process = start(kind, tmp_path, STEPS, workers=workers, on_step=never)
+    wait_for_step(process, tmp_path, random.randrange(6, 1 + STEPS - 100))
     time.sleep(random.random() * 0.02)
     process.kill()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    killed_after = len(rows(tmp_path))
-    assert STEPS - killed_after >= 100
-    complete(kind, tmp_path, STEPS, workers=workers, save=SAVE[kind])
+    assert last_checkpoint(tmp_path)[0] is not None
+    assert 6 <= rows(tmp_path)[-1]["step"] <= STEPS - 100
+    complete(kind, tmp_path, STEPS, workers=workers)
     check_same_run(tmp_path, expected)
 
 
+def complete_two(kind: str, run: Path, steps: int) -> None:
+    join(start_two(kind, run, steps))
+
+
+def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
+    for first, then, run in ((complete, complete_two, "more"), (complete_two, complete, "fewer")):
+        first("began", tmp_path / run, 7)
+        then("began", tmp_path / run, 14)
+    complete("began", tmp_path / "one", 14)
+    for run in ("more", "fewer"):
+        for mine, alone in zip(rows(tmp_path / run), rows(tmp_path / "one"), strict=True):
+            assert mine == pytest.approx(alone, rel=1e-5, abs=1e-6)
+        assert "The run was saved by" in (tmp_path / run / "metrics.jsonl").read_text()
+
+
 def test_two_processes_killed_at_any_moment(tmp_path):
-    """With what each of them draws, a pool that they fill together, and BatchNorm over both."""
-
-    def complete_two(run: Path) -> None:
-        join(start_two("translator", run, 30))
-
-    complete_two(tmp_path / "whole")
-    processes = start_two("translator", tmp_path / "killed", 30)
+    """With what each of them draws, a pool that they fill together, and BatchNorm over both; one is enough."""
+    complete_two("translator", tmp_path / "whole", 30)
+    said = PROCESSES.Queue()
+    processes = start_two("translator", tmp_path / "killed", 30, said=said)
     wait_for_step(processes[0], tmp_path / "killed", random.randrange(1, 20))
-    for process in random.sample(processes, 2):
-        process.kill()
+    killed, left = random.sample(processes, 2)
+    killed.kill()
+    for process in processes:
         process.join()
-    complete_two(tmp_path / "killed")
+    assert (killed.exitcode, left.exitcode) == (-signal.SIGKILL, 0)
+    assert said.get(timeout=600).startswith("SarcoreError: Another process of this training has ended")
+    complete_two("translator", tmp_path / "killed", 30)
     check_same_run(tmp_path / "killed", tmp_path / "whole")
     generators = read_checkpoint(last_checkpoint(tmp_path / "whole")[0])[2]["rng"]
     assert not torch.equal(generators[0]["torch"], generators[1]["torch"])
@@ -147,13 +163,13 @@ def test_a_second_training_in_the_folder_is_refused_and_the_first_goes_on(short,
 
 
 class WaitFor:
-    """Stop after step 4 until there is a file."""
+    """Stop after a step until there is a file."""
 
-    def __init__(self, gate: Path) -> None:
-        self.gate = gate
+    def __init__(self, gate: Path, step: int = 4) -> None:
+        self.gate, self.step = gate, step
 
     def __call__(self, step: int, _logs) -> None:
-        while step == 4 and not self.gate.exists():
+        while step == self.step and not self.gate.exists():
             time.sleep(0.01)
 
 

@@ -7,8 +7,9 @@ import contextlib
 import logging
 import os
 import pickle
+import re
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -21,6 +22,7 @@ from sarcore.errors import SarcoreError
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+_ENDED = re.compile(r"gloo.*(closed|reset|refused|timed out|broken pipe)", re.IGNORECASE)
 BUCKET_BYTES = 64 << 20  # gradients that travel together: few messages, and little memory beside the gradients
 T = TypeVar("T")
 
@@ -155,6 +157,25 @@ def _sendable(error: Exception) -> Exception:
     except Exception:  # noqa: BLE001  # an error with arguments of its own: its sentence is what counts
         return SarcoreError(str(error))
     return error
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Within the block the end of another process, which ends this one as well, is an error that says so.
+
+    Raises:
+        SarcoreError: another process has ended.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        words = " ".join(str(error).split())
+        if world_size() == 1 or not (isinstance(error, dist.DistError) or _ENDED.search(words)):
+            raise
+        raise SarcoreError(
+            f"Another process of this training has ended, its own message says why ({words[:200]}); "
+            "start all of them again to continue from the last checkpoint."
+        ) from error
 
 
 def gather(value: T) -> list[T]:

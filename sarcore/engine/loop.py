@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from sarcore.engine.batches import batches
 from sarcore.engine.config import FitConfig, FitResult
-from sarcore.engine.distributed import agree, from_main, is_main_process, make_fabric, rank, world_size
+from sarcore.engine.distributed import agree, from_main, is_main_process, make_fabric, rank, together, world_size
 from sarcore.engine.interrupt import StopRequest, stop_on_interrupt
 from sarcore.engine.lock import RunLock
 from sarcore.engine.logs import read_metrics
@@ -57,7 +57,8 @@ def fit(
         DataError: the data set is smaller than one batch.
         CheckpointError: the run's checkpoints are of another model or of other data, are all damaged, cannot be
             written, or exist although `resume` is False.
-        SarcoreError: the accelerator is not there; or another process trains in the folder.
+        SarcoreError: the accelerator is not there; another process trains in the folder; or one of those that train
+            together has ended.
         Interrupted: Ctrl-C or SIGTERM; the step in progress was finished and saved.
         Diverged: a loss or a weight became NaN or infinite; the checkpoint before it is kept.
     """
@@ -81,6 +82,7 @@ def fit(
         notes += [lock.note] if lock.note else []
         observer = Observer(training, config, Path(run_dir), state.get("seconds", 0.0), notes, on_note)
         stack.enter_context(observer)
+        stack.enter_context(together())
         return _Loop(training, checkpoints, observer, order, validation, state).run(dataset, stop, on_step)
 
 
