@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from sarcore.cli.app import run as main
-from sarcore.cli.live import sparkline, view
+from sarcore.cli.live import sparkline, view, watched
 from sarcore.report.run_folder import read_run
 
 from .report_runs import write_run
@@ -42,6 +42,21 @@ def test_notes_and_problems_are_shown(tmp_path):
     assert "run.json: is damaged" in text
     assert "finished" in text
     assert "left" not in text
+
+
+def test_of_a_study_the_training_that_goes_on(tmp_path):
+    study = tmp_path / "study"
+    write_run(study / "baseline" / "seed_0", kind="classifier")
+    running = write_run(study / "began", state="running")
+    status = json.loads((running / "status.json").read_text())
+    (running / "status.json").write_text(json.dumps({**status, "updated": status["updated"] + 60}))
+    (study / "run.json").write_text("{}")
+    console = Console(width=100, file=io.StringIO())
+    console.print(watched(study))
+    lines = console.file.getvalue().splitlines()
+    assert lines[:3] == ["study", "baseline/seed_0  finished  step 1\u202f000", "began  running  step 500"]
+    assert "began  running" in lines[4]
+    assert any(line.strip().startswith("loss_real") for line in lines)
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])

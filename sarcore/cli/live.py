@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
@@ -11,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sarcore.report.formats import duration, number, words
-from sarcore.report.run_folder import RunFolder, best_score, seconds_left, state_of
+from sarcore.report.run_folder import RunFolder, best_score, read_run, seconds_left, state_of, trainings
 
 ROWS = 60  # of every scalar, as wide as its sparkline
 _BARS = "▁▂▃▄▅▆▇█"
@@ -34,6 +35,22 @@ def view(run: RunFolder, width: int = 100) -> RenderableType:
         parts.append(Text(f"step {number(step)}: {text}", style="yellow"))
     parts += [Text(problem, style="yellow") for problem in run.problems]
     return Group(*parts)
+
+
+def watched(path: Path, width: int = 100) -> RenderableType:
+    """`view` of a run folder; of a study one line per training, and all of the one that was heard of last."""
+    run = read_run(path)
+    parts = trainings(run)
+    if parts == [run]:
+        return view(run, width)
+    lines = [Text(run.name, "bold")]
+    for part in parts:
+        state = state_of(part)[0]
+        lines.append(
+            Text.assemble(f"{part.name}  ", (state, _COLOURS.get(state, "red")), f"  step {number(part.step)}")
+        )
+    last = max(parts, key=lambda part: float(part.status.get("updated") or 0))
+    return Group(*lines, Text(""), view(last, width))
 
 
 def sparkline(values: Sequence[float | None]) -> str:

@@ -16,19 +16,18 @@ def watch(run: Annotated[Positional[Path], arg(metavar="RUN")], /, *, once: bool
     It reads the files of the run folder and disturbs nothing, also from another machine that sees the folder.
 
     Args:
-        run: Run folder of a training.
+        run: Run folder of a training, or of an experiment, of which the training that goes on is shown.
         once: Print the state once and end.
         every: Seconds between two looks.
     """
     from rich.live import Live
 
-    from sarcore.cli.live import view
-    from sarcore.report.run_folder import read_run
+    from sarcore.cli.live import watched
 
     if not every > 0.0:
         raise ValueError(f"every is {every}; give seconds above 0.")
     console = Console(highlight=False)
-    shown = view(read_run(run), console.width)
+    shown = watched(run, console.width)
     if once:
         console.print(shown)
         return
@@ -36,6 +35,6 @@ def watch(run: Annotated[Positional[Path], arg(metavar="RUN")], /, *, once: bool
         with Live(shown, console=console, auto_refresh=False) as live:
             while True:
                 time.sleep(every)
-                live.update(view(read_run(run), console.width), refresh=True)
+                live.update(watched(run, console.width), refresh=True)
     except KeyboardInterrupt:  # how it is meant to end
         return

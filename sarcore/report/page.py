@@ -9,10 +9,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
 
 from sarcore.engine import write_bytes
-from sarcore.engine.logs import METRICS
 from sarcore.errors import SarcoreError
 from sarcore.report import augmentation, formats, training
-from sarcore.report.run_folder import RunFolder, read_run
+from sarcore.report.run_folder import RunFolder, read_run, trainings
 
 PAGE = "report.html"
 
@@ -45,7 +44,7 @@ def write_report(runs: Path | Sequence[Path], out: Path | None = None, *, price:
     studies = [run for run in read if run.results.get("kind") == "augmentation"]
     if studies and len(read) > 1:
         raise SarcoreError(f"{studies[0].path}: is a study, which has a page of its own; give it alone")
-    html = _study(studies[0]) if studies else _training([part for run in read for part in _parts(run)], price)
+    html = _study(studies[0]) if studies else _training([part for run in read for part in trainings(run)], price)
     return write_bytes(target, html.encode())
 
 
@@ -60,18 +59,6 @@ def _study(run: RunFolder) -> str:
         raise SarcoreError(
             f"{run.path}: the results are incomplete ({error}); give the command of the run again"
         ) from error
-
-
-def _parts(run: RunFolder) -> list[RunFolder]:
-    """The run itself, or the trainings of a study that is not finished."""
-    if run.rows or run.status or (run.path / METRICS).is_file():
-        return [run]
-    inner = sorted({file.parent for pattern in ("*", "*/*") for file in run.path.glob(f"{pattern}/{METRICS}")})
-    found = [read_run(folder) for folder in inner]
-    for part in found:
-        part.name = part.path.relative_to(run.path).as_posix()
-        part.config = part.config or run.config
-    return found or [run]
 
 
 def _render(template: str, values: dict[str, Any]) -> str:

@@ -125,6 +125,18 @@ def read_run(path: Path) -> RunFolder:
     return run
 
 
+def trainings(run: RunFolder) -> list[RunFolder]:
+    """The run itself, or the trainings that a study consists of, named by their place in it."""
+    if run.rows or run.status or (run.path / METRICS).is_file():
+        return [run]
+    inner = sorted({file.parent for pattern in ("*", "*/*") for file in run.path.glob(f"{pattern}/{METRICS}")})
+    found = [read_run(folder) for folder in inner]
+    for part in found:
+        part.name = part.path.relative_to(run.path).as_posix()
+        part.config = part.config or run.config
+    return found or [run]
+
+
 def state_of(run: RunFolder) -> tuple[str, str]:
     """In one word how the run is, and a sentence about it.
 
