@@ -209,3 +209,21 @@ def test_text_stands_out_from_its_ground(browser, pages, dark):
         opened(browser, page, dark=dark)
         weakest = run(browser, CONTRAST)
         assert weakest[0][0] >= 4.5, weakest  # WCAG 2.1, level AA
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_confusion_of_seven_classes_is_seen_whole(browser, tmp_path, width):
+    names = ["agriculture", "bare", "forest", "industrial", "settlement", "transport", "water"]
+    study = write_study(tmp_path / "study")
+    results = json.loads((study / "results.json").read_text())
+    results["classes"] = names
+    results["summary"]["recall"] = dict.fromkeys(names, results["summary"]["macro_f1"])
+    results["dataset"]["patches"] = {part: dict.fromkeys(names, 12) for part in ("train", "test")}
+    for one in (*results["arms"]["baseline"], *results["arms"]["augmented"]):
+        one["confusion"] = (12 * np.eye(7, dtype=int)).tolist()
+    (study / "results.json").write_text(json.dumps(results))
+    opened(browser, write_report(study), width=width)
+    hidden = (
+        "return [...document.querySelectorAll('.wide:has(.confusion)')].map((one) => one.scrollWidth - one.clientWidth)"
+    )
+    assert run(browser, hidden) == [0, 0]

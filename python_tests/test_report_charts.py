@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sarcore.report.axes import Scale, fitted, label
 from sarcore.report.charts import Line, chart, running_mean, script_data, thinned
+from sarcore.report.study_charts import generator_curves
 
 VALUES = st.floats(-1e12, 1e12, allow_nan=False)
 
@@ -102,3 +103,10 @@ def test_names_cannot_leave_their_place():
         assert tag not in drawn
     assert drawn.count("</script>") == 1
     assert script_data({"a": "</script>"}).count("</script>") == 1
+
+
+def test_the_balance_term_of_a_study_is_not_drawn_on_a_logarithm():
+    rows = [{"step": step, "M": 0.1, "loss_real": 0.1, "loss_fake": 0.1, "k": 1e-4 * step} for step in range(1, 1001)]
+    made = str(generator_curves(rows)[1])
+    assert '"log":false' in made
+    assert "logarithmic" not in made

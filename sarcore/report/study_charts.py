@@ -92,7 +92,14 @@ def generator_curves(rows: Rows) -> list[Markup]:
     losses = [Line(label, _points(rows, name), colour) for name, label, colour in named]
     return [
         chart("BEGAN: losses and convergence measure", losses, smooth=True),
-        chart("BEGAN: balance term k", [Line("k", _points(rows, "k"), 2)], smooth=True, legend=False),
+        chart(
+            "BEGAN: balance term k",
+            [Line("k", _points(rows, "k"), 2)],
+            log=False,
+            y_bounds=(0.0, None),
+            smooth=True,
+            legend=False,
+        ),
     ]
 
 
