@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -235,8 +236,11 @@ def test_folders_that_cannot_be_compared(data, run, tmp_path):
             score_folders(data["real"], tmp_path / name, run, Notes())
     with pytest.raises(DataError, match=r"\(3, 32, 32\) \(C,H,W\), the classifier takes 1"):
         score_folders(tmp_path / "channels", tmp_path / "channels", run, Notes())
-    with pytest.raises(DataError, match="held_out images are copies of training images; hold out others"):
+    with pytest.raises(DataError, match=r"is given as the training patches as well; give real patches of scenes that"):
         score_folders(data["real"], data["fresh"], run, Notes(), train=data["real"], repeats=1)
+    copied = shutil.copytree(data["real"], tmp_path / "copied")
+    with pytest.raises(DataError, match="held_out images are copies of training images; hold out others"):
+        score_folders(data["real"], data["fresh"], run, Notes(), train=copied, repeats=1)
     with pytest.raises(ValueError, match="give the training patches, too"):
         score_folders(data["real"], data["fresh"], run, Notes(), sheet=tmp_path / "pairs.png")
 

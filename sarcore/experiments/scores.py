@@ -87,8 +87,7 @@ def score_folders(
 
     Raises ``DataError`` for folders that cannot be compared, ``CheckpointError`` for a run that is no classifier.
     """
-    if sheet is not None and train is None:
-        raise ValueError("a sheet shows pairs of generated and training patches: give the training patches, too")
+    _check_request(real, train, sheet)
     features, meta = classifier_features(run)
     features.to("cuda" if torch.cuda.is_available() else "cpu")
     for problem in meta["problems"]:
@@ -120,6 +119,16 @@ def score_folders(
         trained = _embed(features, known, "features of training patches", progress)
         result["memorisation"] = _memorisation(known, made, (trained, real_features, made_features), sheet)
     return result
+
+
+def _check_request(real: Path, train: Path | None, sheet: Path | None) -> None:
+    if sheet is not None and train is None:
+        raise ValueError("a sheet shows pairs of generated and training patches: give the training patches, too")
+    if train is not None and train.resolve() == real.resolve():
+        raise DataError(
+            f"{real}: is given as the training patches as well; give real patches of scenes that the generator has not "
+            "seen, or nothing can be told from copies"
+        )
 
 
 def _open(data: Path, meta: dict[str, Any]) -> PatchFolder:
