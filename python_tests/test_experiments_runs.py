@@ -50,7 +50,7 @@ def test_a_repeated_run_has_the_same_bits(run, tmp_path):
     assert first == second
     best = [json.loads((folder / "results.json").read_text())["best"] for folder in (run, repeat)]
     assert best[0] == best[1]
-    assert best[0]["name"] == "emd"
+    assert best[0]["name"] == "M"
 
 
 def test_a_run_on_data_that_changed_is_not_repeated(run, data, tmp_path, capsys):
@@ -100,7 +100,7 @@ def test_two_processes_write_one_run(run, tmp_path):
     assert said[0].count("run: ") == 1
     assert said[1] == ""
     alone, both = (read_metrics(folder)[-1] for folder in (run, tmp_path / "two"))
-    for name in ("loss_real", "loss_fake", "M", "val/emd", "val/spectrum"):
+    for name in ("loss_real", "loss_fake", "M", "val/M", "val/emd", "val/spectrum"):
         assert both[name] == pytest.approx(alone[name], rel=1e-4)
     results = json.loads((tmp_path / "two" / "results.json").read_text())
     assert results["patches"] == json.loads((run / "results.json").read_text())["patches"]

@@ -57,7 +57,7 @@ def train_generator(
     model_config = network(config, channels, patch_size)
     torch.manual_seed(config.fit.seed)
     model = BEGAN(model_config, data_mean=mean_and_deviation(patches)[0], seed=config.fit.seed)
-    validation = None if held_out is None else generator_validation(held_out, config.scenario, model_config.latent)
+    validation = None if held_out is None else generator_validation(held_out, config.scenario, model_config)
     progress.stage(title, config.fit.steps)
     facts = {"kind": "began", "config": model_config.to_dict(), "training": settings(config), "patch_size": patch_size}
     view = ScenarioPatches(patches, config.scenario)

@@ -22,6 +22,7 @@ MEANINGS = {
     "dead_fraction": "share of generated pixels at or below 0",
     "lr": "learning rate",
     "images_per_second": "",
+    "val/M": "convergence measure on held-out patches, lower is better",
     "val/emd": "earth mover's distance of the grey values, generated to held-out; 0 is best",
     "val/spectrum": "distance of the radial spectra in decibels; 0 is best",
     "val/diversity": "of the generated patches, as a share of that of held-out ones; 1 is best",
