@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -160,6 +161,13 @@ def test_a_second_training_in_the_folder_is_refused_and_the_first_goes_on(short,
         process.join()
     assert process.exitcode == 0
     check_same_run(tmp_path / "run", short)
+
+
+def test_what_a_kill_after_the_last_step_left_behind_is_removed(short, tmp_path):
+    shutil.copytree(short, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "checkpoints/.step_000009.77.old").mkdir()
+    complete("translator", tmp_path, 12)
+    check_same_run(tmp_path, short)
 
 
 class WaitFor:

@@ -32,6 +32,16 @@ def test_rows_survive_a_reopening_up_to_the_step(tmp_path):
         json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
 
 
+def test_what_a_kill_left_unfinished_is_removed_and_nothing_else(tmp_path):
+    (tmp_path / "samples").mkdir()
+    left = [".metrics.jsonl.7.tmp", ".validation.jsonl.7.tmp", ".status.json.12.tmp", "samples/.step_000004.png.7.tmp"]
+    others = [".config.toml.9.tmp", ".notes.txt", "samples/mine.png"]
+    for name in (*left, *others):
+        (tmp_path / name).write_text("half")
+    with RunLogs(tmp_path):
+        assert [(tmp_path / name).exists() for name in (*left, *others)] == [False] * 4 + [True] * 3
+
+
 def test_training_and_validation_of_a_step_are_read_together(tmp_path):
     with RunLogs(tmp_path) as logs:
         logs.scalars(10, {"loss": 0.5})

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from sarcore.engine import fit, read_checkpoint
+from sarcore.engine import Interrupted, fit, loop, read_checkpoint
 from sarcore.models import BEGAN, BEGANConfig
 
-from .engine_pair import Pair, config, data, rows
+from .engine_pair import Pair, config, data, rows, stop_at
 
 
 class _Seen(torch.autograd.Function):
@@ -145,3 +145,23 @@ def test_every_switch_trains_on_a_gpu(tmp_path, switch):
     dataset = torch.utils.data.TensorDataset(torch.rand(16, 1, 20, 20))
     result = fit(task, dataset, config(steps=12, accelerator="cuda", ema=0.9, clip_norm=1.0, **switch), tmp_path)
     assert result.last_logs["loss_real"] < rows(tmp_path)[0]["loss_real"]
+
+
+def test_the_loss_scale_goes_on(tmp_path, monkeypatch):
+    """That of float16, here for the CPU: the scale, and the steps since it was last changed."""
+
+    def scaled(settings):
+        fabric = make(settings)
+        fabric.strategy.precision.scaler = torch.amp.GradScaler("cpu", init_scale=2.0, growth_interval=3)
+        return fabric
+
+    make = loop.make_fabric
+    monkeypatch.setattr(loop, "make_fabric", scaled)
+    whole = fit(Pair(), data(), config(steps=8), tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        fit(Pair(), data(), config(steps=8), tmp_path / "run", on_step=stop_at(4))
+    result = fit(Pair(), data(), config(steps=8), tmp_path / "run")
+    found, expected = (read_checkpoint(each.checkpoint)[2]["scaler"] for each in (result, whole))
+    assert found == expected
+    assert (found["scale"], found["_growth_tracker"]) == (2.0 * 2**2, 2)
+    assert rows(tmp_path / "run") == rows(tmp_path / "whole")

@@ -276,7 +276,7 @@ def check_kind(path: Path, meta: Mapping[str, Any], kind: str) -> None:
 def prune(
     run_dir: Path, step: int, keep_last: int, keep_best: int = 0, *, damaged: Collection[Path] = frozenset()
 ) -> None:
-    """Remove the checkpoints up to `step` but the newest and the best ones, and what a killed save left behind.
+    """Remove the checkpoints up to `step` but the newest and the best ones.
 
     The `damaged` ones are removed, too: they must not be counted among those that a run could go back to.
     """
@@ -287,6 +287,11 @@ def prune(
         # Renamed first: a kill half-way through must not leave what looks like a damaged checkpoint.
         with contextlib.suppress(OSError):
             path.replace(path.with_name(f".{path.name}.{os.getpid()}.old"))
+    sweep(run_dir)
+
+
+def sweep(run_dir: Path) -> None:
+    """Remove what a killed save left behind."""
     for left in (Path(run_dir) / "checkpoints").glob(".step_*"):
         shutil.rmtree(left, ignore_errors=True)
 

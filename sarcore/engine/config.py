@@ -58,7 +58,7 @@ class FitConfig:
     keep_last: int = 2
     """Newest checkpoints that are kept."""
     keep_best: int = 1
-    """Best validated checkpoints that are kept beside them."""
+    """Best of all validated steps whose checkpoints are kept beside them; 0 keeps none."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import math
 import os
@@ -23,10 +24,12 @@ from torch.utils.data import Dataset
 from sarcore.engine.randomness import preserved_rng
 from sarcore.engine.run import explained, write_bytes
 from sarcore.engine.sources import HeldOut
+from sarcore.engine.status import STATUS
 from sarcore.engine.trackers import open_trackers
 from sarcore.metrics import histogram_density, pairwise_diversity, radial_spectrum
 
 METRICS, VALIDATION, STATISTICS = "metrics.jsonl", "validation.jsonl", "samples/statistics.jsonl"
+_UNFINISHED = (f".{METRICS}", f".{VALIDATION}", f".{STATUS}", "samples/.*")
 
 
 class RunLogs:
@@ -45,6 +48,9 @@ class RunLogs:
 
     def _open(self, resumed_step: int) -> None:
         (self._dir / "samples").mkdir(parents=True, exist_ok=True)
+        # What a kill left behind in the middle of a file that is given its name when it is whole.
+        for left in itertools.chain(*(self._dir.glob(f"{name}.*.tmp") for name in _UNFINISHED)):
+            left.unlink()
         for name in (METRICS, VALIDATION, STATISTICS):
             _drop_after(self._dir / name, resumed_step)
         for step, path in sample_pictures(self._dir).items():

@@ -65,10 +65,10 @@ def fit(
     order = _check(task, dataset, config)
     facts = {"kind": type(task).__name__.lower(), **(meta or {})}
     with contextlib.ExitStack() as stack:
-        # Before all else, and until all is closed: a signal while the run is read or its status written is none less.
-        stop = stack.enter_context(stop_on_interrupt())
         stack.enter_context(preserved_rng())
         fabric = make_fabric(config)
+        # From here on, and until all is closed: a signal while the run is read or its last status written is none less.
+        stop = stack.enter_context(stop_on_interrupt())
         seed_all(config.seed + rank())
         stack.enter_context(prepared(task, config, fabric.device))
         lock = RunLock(run_dir)

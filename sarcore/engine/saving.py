@@ -18,6 +18,7 @@ from sarcore.engine.checkpoint import (
     read_checkpoint,
     read_ema,
     save_checkpoint,
+    sweep,
 )
 from sarcore.engine.config import FitConfig
 from sarcore.engine.distributed import from_main, world_size
@@ -57,6 +58,7 @@ class Checkpoints:
         return state, [*problems, *([f"Resumed from {found}."] if problems else []), *notes]
 
     def _read(self, resume: bool) -> tuple[Path | None, list[str], Any, Any, Any, dict[str, Tensor] | None]:
+        sweep(self.run_dir)  # also of a run that is complete, and where it fills the disk
         found, problems = last_checkpoint(self.run_dir)
         if found is None:
             return None, [], {}, {}, {}, None
