@@ -155,9 +155,9 @@ def start(*args, said=None, **kwargs) -> BaseProcess:
     return processes.start(_in_child, said, *args, **kwargs)
 
 
-def start_two(*args, **kwargs) -> list[BaseProcess]:
+def start_two(*args, said=None, **kwargs) -> list[BaseProcess]:
     """`start` two processes that share every batch."""
-    return processes.start_all(2, _in_child, None, *args, **kwargs)
+    return processes.start_all(2, _in_child, said, *args, **kwargs)
 
 
 def complete(*args, **kwargs) -> None:
