@@ -36,8 +36,10 @@ classify, compare.
 Start with `sarcore demo`. Every command takes --debug for the full traceback of an error. A run that was
 interrupted goes on when the same command is given again."""
 
-STUDY = "Run a study: augmentation."
-TRAIN = "Train a network: began or classifier."
+GROUPS = {
+    "train": "Train a network: began or classifier.",
+    "experiment": "Run a study: augmentation.",
+}
 Command: TypeAlias = "Callable[..., None] | Mapping[str, Command]"
 COMMANDS: dict[str, Command] = {
     "demo": demo,
@@ -104,7 +106,7 @@ def _dispatch(table: Mapping[str, Command], args: Sequence[str], config: Sequenc
     if isinstance(found, Mapping) and prog[1:] and not {"-h", "--help"}.intersection(words):
         return _no_command(prog, "", found)
     if isinstance(found, Mapping):
-        description = {"train": TRAIN, "experiment": STUDY}.get(prog[-1], DESCRIPTION)
+        description = GROUPS.get(prog[-1], DESCRIPTION)
         _group(found).cli(prog=" ".join(prog), description=description, args=words or ["--help"], config=config)
     else:
         tyro.cli(found, prog=" ".join(prog), args=words, config=config)
@@ -116,7 +118,7 @@ def _group(table: Mapping[str, Command]) -> tyro.extras.SubcommandApp:
     app = tyro.extras.SubcommandApp()
     for name, command in table.items():
         if isinstance(command, Mapping):
-            app.command(name=name, help={"train": TRAIN, "experiment": STUDY}[name])(lambda: None)
+            app.command(name=name, help=GROUPS[name])(lambda: None)
         else:
             app.command(name=name)(command)
     return app
