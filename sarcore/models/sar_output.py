@@ -1,0 +1,77 @@
+"""The end of a generator of SAR images: reflectivity, and the physical speckle that a radar would multiply it with."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from sarcore.models.translation import from_network, to_network
+from sarcore.models.translation_config import TranslationConfig
+from sarcore.nn import SpeckleLayer
+from sarcore.ops import Radiometry
+
+
+class SarOutput(nn.Module):
+    """Make SAR images of what a generator paints, both (N, C, H, W) in [-1, 1]: that itself, or speckled reflectivity.
+
+    >>> x = torch.zeros(1, 1, 8, 8)
+    >>> SarOutput(TranslationConfig(), None)(x) is x
+    True
+
+    Args:
+        config: `speckle_looks` and `learn_looks`; None for a model that makes no SAR images.
+        radiometry: of the SAR images; None is amplitude with the limits 0 and 1.
+
+    Raises:
+        ValueError: speckle for a radiometry of no physical unit (``digital``).
+    """
+
+    def __init__(self, config: TranslationConfig | None, radiometry: Radiometry | None) -> None:
+        super().__init__()
+        self.layer: SpeckleLayer | None = None
+        if config is not None and config.speckle_looks is not None:
+            self.layer = SpeckleLayer(config.speckle_looks, learned=config.learn_looks, radiometry=radiometry)
+
+    def draw(self, n: int, generator: torch.Generator) -> Tensor:
+        """One key per image, from which its speckle follows."""
+        if self.layer is None:
+            return torch.zeros(n, dtype=torch.int64)
+        return torch.randint(2**32, (n,), generator=generator)
+
+    def forward(
+        self, painted: Tensor, index: Tensor | None = None, *, seed: int = 0, origin: tuple[int, int] = (0, 0)
+    ) -> Tensor:
+        if self.layer is None:
+            return painted
+        return to_network(self.layer(from_network(painted), seed=seed, index=index, origin=origin))
+
+    def typical(self, painted: Tensor) -> Tensor:
+        """The median of the speckled images of a reflectivity, for L1 losses against real images.
+
+        A difference in L1 is least at the median, and the median of speckle lies below its mean of 1: compared with the
+        reflectivity itself, the loss would darken it by that much, and the layer would once more. Of L looks the median
+        is (1 - 1 / (9 L))^3, to 1.5 % for L >= 1 (Wilson and Hilferty, 1931).
+        """
+        layer = self.layer
+        if layer is None:
+            return painted
+        radiometry = layer.radiometry
+        scale, span = radiometry.scale or radiometry.unit, radiometry.high - radiometry.low
+        median = (1.0 - 1.0 / (9.0 * self._looks().to(painted.device))).clamp(min=1e-3) ** 3
+        value = radiometry.low + span * from_network(painted)
+        if scale == "db":
+            value = value + 10.0 * median.log10()
+        else:
+            value = value * (median if scale == "intensity" else median.sqrt())
+        return to_network((value - radiometry.low) / span)
+
+    def scalars(self) -> dict[str, Tensor | float]:
+        """The looks, where they are learnt."""
+        return {} if self.layer is None or self.layer.log_looks is None else {"looks": self._looks()}
+
+    def _looks(self) -> Tensor:
+        if self.layer is None:
+            raise ValueError("There is no speckle layer; set speckle_looks.")
+        if self.layer.log_looks is None:
+            return torch.tensor(self.layer.looks)
+        return self.layer.log_looks.detach().exp()  # not `looks`, for which the host waits for the device
