@@ -12,6 +12,7 @@ from sarcore.ops import Radiometry
 
 CARD_FILE = "dataset.json"
 TILED = "sarcore tile"  # the source of the sets that `write_patch_set` wrote
+PAIRED = "sarcore pairs"
 
 Transform = tuple[float, float, float, float, float, float]
 
@@ -35,13 +36,16 @@ class Card:
     radiometry: Radiometry | None = None
     """Of the pixels as they are stored."""
     places: dict[str, ScenePlace] = field(default_factory=dict)
+    radiometry_a: Radiometry | None = None
+    """Of the SAR images of pairs, and of the optical ones."""
+    radiometry_b: Radiometry | None = None
 
 
 def read_card(root: Path) -> Card:
     """The card of a patch folder.
 
-    >>> read_card(Path("no/such/folder"))
-    Card(synthetic=False, tiled=False, radiometry=None, places={})
+    >>> read_card(Path("no/such/folder")) == Card()
+    True
 
     Raises DataError for a file that cannot be read as such a card.
     """
@@ -52,6 +56,9 @@ def read_card(root: Path) -> Card:
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             return Card()
+        if content.get("source") == PAIRED:
+            a, b = (Radiometry.from_dict(content[name]) for name in ("radiometry_a", "radiometry_b"))
+            return Card(radiometry_a=a, radiometry_b=b)
         if content.get("source") != TILED:
             return Card(synthetic=content.get("synthetic") is True)
         return Card(

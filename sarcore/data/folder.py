@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from sarcore.errors import DataError
 from sarcore.ops import Radiometry, decode, encode
 
 _LIMIT_SAMPLE = 256  # files read for the percentiles of a set that is not 8 bit
+_LIMIT_PIXELS = 1 << 26  # of them together, of which every n-th is taken where there are more
 _LIMIT_PERCENTILES = (0.5, 99.5)
 
 
@@ -90,7 +91,7 @@ class PatchFolder(Dataset[tuple[torch.Tensor, int]]):
             labels=torch.tensor([classes.index(entry.class_name) for entry in entries], dtype=torch.int64),
             classes=classes,
             scenes=[entry.scene or entry.path.relative_to(root).as_posix() for entry in entries],
-            radiometry=radiometry if radiometry is not None else _default_radiometry(root, paths, header.dtype),
+            radiometry=radiometry or default_radiometry(root, len(paths), lambda i: read_patch(paths[i]), header.dtype),
             shape=header.shape,
             dtype=header.dtype,
             scenes_known=all(entry.scene is not None for entry in entries),
@@ -138,7 +139,7 @@ class PatchFolder(Dataset[tuple[torch.Tensor, int]]):
     @property
     def nbytes(self) -> int:
         """Bytes of the images of `arrays`."""
-        return len(self) * math.prod(self.shape) * _memory_dtype(self.dtype).itemsize
+        return len(self) * math.prod(self.shape) * memory_dtype(self.dtype).itemsize
 
     def native(self, indices: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Some patches (n, C, H, W) in NATIVE units and their labels (n,); as `arrays`, of these alone.
@@ -149,7 +150,7 @@ class PatchFolder(Dataset[tuple[torch.Tensor, int]]):
         >>> folder.native([3, 0])[0].dtype
         torch.uint8
         """
-        out = np.empty((len(indices), *self.shape), dtype=_memory_dtype(self.dtype))
+        out = np.empty((len(indices), *self.shape), dtype=memory_dtype(self.dtype))
         for place, index in enumerate(indices):
             out[place] = self._native(index)
         return torch.from_numpy(out), self.labels[torch.as_tensor(indices, dtype=torch.int64)]
@@ -173,14 +174,7 @@ class PatchFolder(Dataset[tuple[torch.Tensor, int]]):
         return image
 
     def _native(self, index: int) -> npt.NDArray[Any]:
-        image = self.stored(index)
-        if self.radiometry.nodata is not None:
-            missing = ~valid_pixels(image, self.radiometry.nodata) & ~np.isinf(image)
-            if missing.any():
-                image[missing] = _lowest(self.radiometry, image.dtype)
-        if image.dtype.kind in "fc" and not np.isfinite(image).all():
-            raise DataError(f"the image {self.paths[index]} holds NaN or infinite values; fill or remove it")
-        return image.astype(_memory_dtype(self.dtype), copy=False)
+        return clean_pixels(self.stored(index), self.radiometry, self.paths[index])
 
 
 def read_patch(path: Path) -> npt.NDArray[Any]:
@@ -192,6 +186,23 @@ def read_patch(path: Path) -> npt.NDArray[Any]:
     return read_image(path, allow_complex=True) if place is None else read_shard(place)
 
 
+def clean_pixels(image: npt.NDArray[Any], radiometry: Radiometry, path: Path) -> npt.NDArray[Any]:
+    """Stored pixels in the type that is kept in memory, no-data filled with the low limit; may write into `image`.
+
+    >>> clean_pixels(np.array([[[3, 0]]], dtype=np.uint8), Radiometry("digital", 2.0, 9.0, 0.0), Path("a.png"))
+    array([[[3, 2]]], dtype=uint8)
+
+    Raises DataError with the path for NaN and infinite values that no no-data value declares.
+    """
+    if radiometry.nodata is not None:
+        missing = ~valid_pixels(image, radiometry.nodata) & ~np.isinf(image)
+        if missing.any():
+            image[missing] = _lowest(radiometry, image.dtype)
+    if image.dtype.kind in "fc" and not np.isfinite(image).all():
+        raise DataError(f"the image {path} holds NaN or infinite values; fill or remove it")
+    return image.astype(memory_dtype(image.dtype), copy=False)
+
+
 def _lowest(radiometry: Radiometry, dtype: np.dtype[Any]) -> float:
     """The stored value that is encoded to 0; of integers the next one above."""
     value = float(decode(torch.zeros(1, dtype=torch.float64), replace(radiometry, nodata=None, out="float64")))
@@ -199,7 +210,12 @@ def _lowest(radiometry: Radiometry, dtype: np.dtype[Any]) -> float:
     return float(np.ceil(value)) if dtype.kind in "ui" else value
 
 
-def _memory_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+def memory_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The type that pixels of a stored type have in memory: one that PyTorch calculates with.
+
+    >>> memory_dtype(np.dtype("uint8")), memory_dtype(np.dtype("int16"))
+    (dtype('uint8'), dtype('float32'))
+    """
     return dtype if dtype in (np.uint8, np.uint16) else np.dtype(np.complex64 if dtype.kind == "c" else np.float32)
 
 
@@ -250,13 +266,24 @@ def _common_header(entries: list[Entry], allow_complex: bool) -> ImageHeader:
     return first
 
 
-def _default_radiometry(root: Path, paths: list[Path], dtype: np.dtype[Any]) -> Radiometry:
+def default_radiometry(
+    root: Path, count: int, read: Callable[[int], npt.NDArray[Any]], dtype: np.dtype[Any]
+) -> Radiometry:
+    """The radiometry of ``count`` images that nobody declared: 0 to 255 of 8 bit, percentiles of the whole set else.
+
+    >>> default_radiometry(Path("set"), 2, lambda i: np.full((1, 2, 2), i), np.dtype("float32"))
+    Radiometry(unit='digital', low=0.0, high=1.0, nodata=None, out='float32', scale='digital')
+    """
     if dtype == np.uint8:
         return Radiometry("digital", 0.0, 255.0)
-    chosen = np.unique(np.linspace(0, len(paths) - 1, min(_LIMIT_SAMPLE, len(paths))).round().astype(int))
-    values = np.concatenate([read_patch(paths[i]).ravel().astype(np.float32) for i in chosen])
+    chosen = np.unique(np.linspace(0, count - 1, min(_LIMIT_SAMPLE, count)).round().astype(int))
+    found = []
+    for i in chosen:
+        image = read(int(i)).ravel()
+        found.append(image[:: max(1, image.size * len(chosen) // _LIMIT_PIXELS)].astype(np.float32))
+    values = np.concatenate(found)
     values = values[np.isfinite(values)]
     low, high = np.percentile(values, _LIMIT_PERCENTILES) if values.size else (0.0, 0.0)
     if not low < high:
-        raise DataError(f"the patches of {root} are constant or not finite, so no limits follow; give the radiometry")
+        raise DataError(f"the images of {root} are constant or not finite, so no limits follow; give the radiometry")
     return Radiometry("digital", float(low), float(high))

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from sarcore.data.folder import PatchFolder, read_patch
+from sarcore.data.folder import PatchFolder
 from sarcore.data.nodata import valid_pixels
+from sarcore.data.pair_domain import Domain
 
 THRESHOLD = 0.4  # of patches of 80 pixels and more
 _SMALL_THRESHOLD = 0.65  # of the smallest: fewer cells are alike by chance
@@ -34,7 +35,7 @@ class NearDuplicate(NamedTuple):
 
 
 def near_duplicates(
-    folder: PatchFolder,
+    folder: PatchFolder | Domain,
     parts: Sequence[Sequence[int]],
     *,
     threshold: float | None = None,
@@ -59,7 +60,7 @@ def near_duplicates(
     patches of less than 32 pixels along a side are not compared.
 
     Args:
-        folder: the patches.
+        folder: the patches, or the images of a domain, of one size.
         parts: numbers of the patches of each part.
         threshold: least correlation of the second step, -1 to 1; by default 0.4, and more for patches of less than 80
             pixels, up to 0.65.
@@ -87,15 +88,15 @@ def near_duplicates(
     return sorted(found, key=lambda pair: -pair.correlation)
 
 
-def _cell(folder: PatchFolder, cells: int) -> int:
+def _cell(folder: PatchFolder | Domain, cells: int) -> int:
     return max(1, round(min(folder.shape[1:]) / cells))
 
 
-def _images(folder: PatchFolder, indices: Iterable[int]) -> torch.Tensor:
+def _images(folder: PatchFolder | Domain, indices: Iterable[int]) -> torch.Tensor:
     """(n, H, W): mean of the channels, of magnitudes where they are complex; no-data becomes the mean of the rest."""
     out = []
     for index in indices:
-        image = read_patch(folder.paths[index])
+        image = folder.stored(index)
         valid = valid_pixels(image, folder.radiometry.nodata).all(axis=0)
         values = (np.abs(image) if image.dtype.kind == "c" else image.astype(np.float64)).mean(axis=0)
         values[~valid] = values[valid].mean() if valid.any() else 0.0
@@ -103,7 +104,7 @@ def _images(folder: PatchFolder, indices: Iterable[int]) -> torch.Tensor:
     return torch.stack(out)
 
 
-def _sketches(folder: PatchFolder, part: Sequence[int]) -> Iterator[torch.Tensor]:
+def _sketches(folder: PatchFolder | Domain, part: Sequence[int]) -> Iterator[torch.Tensor]:
     for first in range(0, len(part), _BATCH):
         cells = _ranks(_means(_images(folder, part[first : first + _BATCH]), _cell(folder, _SKETCH)))
         cells = cells - _smooth(cells, 11)
@@ -132,7 +133,7 @@ def _candidates(a: torch.Tensor, b: torch.Tensor, shift: int) -> Iterator[tuple[
 
 
 def _confirmed(
-    folder: PatchFolder, first: int, seconds: Sequence[int], threshold: float, shift: int
+    folder: PatchFolder | Domain, first: int, seconds: Sequence[int], threshold: float, shift: int
 ) -> list[NearDuplicate]:
     cell = _cell(folder, _FINE)
     reach = math.ceil(shift / cell)

@@ -127,7 +127,7 @@ def write_patch_set(
         card = _card(job, format, declared, counted)
         write_bytes(partial / CARD_FILE, (json.dumps(card, indent=1) + "\n").encode())
 
-    return _whole_folder(out, write)
+    return whole_folder(out, write)
 
 
 def _write_patches(
@@ -189,8 +189,13 @@ def _check_fit(scenes: SceneSet, size: tuple[int, int], min_valid: float) -> Non
         )
 
 
-def _whole_folder(out: Path, write: Callable[[Path], None]) -> Path:
-    """Let `write` fill a folder beside `out`, then rename it; what a killed process left there is removed."""
+def whole_folder(out: Path, write: Callable[[Path], None]) -> Path:
+    """Let `write` fill a folder beside `out`, then rename it; what a killed process left there is removed.
+
+    >>> from tempfile import mkdtemp
+    >>> sorted(whole_folder(Path(mkdtemp()) / "set", lambda folder: (folder / "a.txt").touch()).iterdir())
+    [PosixPath('.../set/a.txt')]
+    """
     partial = out.with_name(f".{out.name}.unfinished")
     try:
         partial.mkdir(parents=True, exist_ok=True)
@@ -211,7 +216,7 @@ def _whole_folder(out: Path, write: Callable[[Path], None]) -> Path:
                 raise
     except OSError as error:
         raise DataError(
-            f"the patch set {out} cannot be written ({error.strerror or error}); nothing of it was kept"
+            f"the set {out} cannot be written ({error.strerror or error}); nothing of it was kept"
         ) from error
     return out
 

@@ -117,11 +117,15 @@ def assign(groups: Sequence[str], folder: PatchFolder, goal: Floats, seed: int) 
     counts = np.zeros((len(names), len(folder.classes)))
     np.add.at(counts, (group_of, folder.labels.numpy()), 1.0)
     counts = counts[:, counts.any(axis=0)]
-    return _assign(counts, goal, np.random.default_rng(seed))[group_of]
+    return assign_groups(counts, goal, np.random.default_rng(seed))[group_of]
 
 
-def _assign(counts: Floats, goal: Floats, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Part (0, 1, 2) of every scene from the (scenes, classes) patch counts."""
+def assign_groups(counts: Floats, goal: Floats, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Part (0, 1, 2) of every scene from the (scenes, classes) patch counts.
+
+    >>> assign_groups(np.ones((4, 1)), np.array([0.5, 0.25, 0.25]), np.random.default_rng(0)).tolist()
+    [1, 0, 2, 0]
+    """
     total = counts.sum(axis=0)
     scenes_per_class = (counts > 0).sum(axis=0)
     needed = np.stack([np.ones_like(total), np.zeros_like(total), (scenes_per_class >= 2) * 1.0])
