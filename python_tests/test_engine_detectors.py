@@ -38,12 +38,12 @@ def test_dead_pixels():
 
 
 def look(images: torch.Tensor, steps=range(200, 1001, 200)):
-    return [(step, {}, image_statistics(images)) for step in steps]
+    return [(step, {}, {"": image_statistics(images)}) for step in steps]
 
 
 def with_real(images: torch.Tensor) -> Detectors:
     detectors = Detectors()
-    detectors.real = image_statistics(images)
+    detectors.real = {"": image_statistics(images)}
     return detectors
 
 
@@ -67,7 +67,7 @@ def test_collapse_and_saturation():
 def test_statistics_that_say_nothing_are_passed_over():
     empty = {"histogram": [None] * 64, "spectrum": [None] * 32, "diversity": None}
     detectors = with_real(torch.rand(4, 1, 8, 8))
-    assert watch(detectors, [(step, {}, empty) for step in range(0, 5000, 100)]) == []
+    assert watch(detectors, [(step, {}, {"": empty}) for step in range(0, 5000, 100)]) == []
     flat = with_real(torch.zeros(4, 1, 8, 8))
     assert watch(flat, look(torch.zeros(4, 1, 8, 8))) == []
 
@@ -126,3 +126,62 @@ def _saved(state):
     torch.save(state, buffer)
     buffer.seek(0)
     return buffer
+
+
+def test_discriminators_are_held_against_the_generator_that_they_judge():
+    """That of A judges the generator from B; of a Pix2Pix, the large L1 part of the loss hides nothing."""
+    steps = [(step, 1.0 + 0.005 * step) for step in range(0, 1500, 10)]
+    cycle = [
+        (s, {"loss_d_a": 0.001, "loss_d_b": 0.3, "loss_g_ba": g, "loss_g_ab": 1.0, "loss_g": 40.0}) for s, g in steps
+    ]
+    assert len(watch(Detectors(), cycle)) == 1
+    swapped = [(s, {**row, "loss_g_ba": 1.0, "loss_g_ab": row["loss_g_ba"]}) for s, row in cycle]
+    assert watch(Detectors(), swapped) == []
+    assert len(watch(Detectors(), [(s, {"loss_d": 0.001, "loss_g": 60.0, "loss_g_gan": g}) for s, g in steps])) == 1
+
+
+def test_translations_are_held_against_real_images_of_their_own_domain():
+    torch.manual_seed(0)
+    dark, bright = 0.02 * torch.rand(8, 1, 20, 20), 0.4 + 0.2 * torch.rand(8, 1, 20, 20)
+    dark[:, :, :10] = 0.0
+    detectors = Detectors()
+    detectors.real = {"AtoB": image_statistics(bright), "BtoA": image_statistics(dark)}
+    steps = range(200, 1001, 200)
+    right = {"AtoB": image_statistics(bright), "BtoA": image_statistics(dark)}
+    assert watch(detectors, [(step, {}, right) for step in steps]) == []
+    wrong = {"AtoB": image_statistics(dark), "BtoA": image_statistics(bright[:1].expand(8, -1, -1, -1))}
+    said = [sentence for _, sentence in watch(detectors, [(step, {}, wrong) for step in steps])]
+    assert any("of the pixels translated AtoB have been black" in sentence for sentence in said)
+    assert any("translations BtoA have had 0.0% of the diversity" in sentence for sentence in said)
+    assert not any("AtoB" in sentence and "diversity" not in sentence and "black" not in sentence for sentence in said)
+
+
+def test_inverted_intensities_of_an_unpaired_training():
+    def rows(value, **more):
+        return [(step, {"correlation_ab": 0.1, "correlation_ba": value, **more}) for step in range(0, 3000, 10)]
+
+    said = watch(Detectors(), rows(-0.6, cycle_a=1.0))
+    assert len(said) == 1
+    assert said[0][0] == 500
+    assert "Translations BtoA have been dark where their inputs are bright since step 0" in said[0][1]
+    assert "--structure-weight" in said[0][1]
+    assert watch(Detectors(), rows(-0.2, cycle_a=1.0)) == [], "real pairs are often like that"
+    assert watch(Detectors(), rows(-0.6)) == [], "pairs have told the model so"
+    # Single batches scatter: their running mean counts.
+    noisy = [
+        (step, {"correlation_ab": -0.5 + 0.7 * (i % 3 - 1), "cycle_a": 1.0})
+        for i, step in enumerate(range(0, 3000, 10))
+    ]
+    assert len(watch(Detectors(), noisy)) == 1
+
+
+def test_a_resumed_run_goes_on_with_the_smoothed_correlation():
+    observations = [(step, {"correlation_ab": -0.35, "cycle_a": 1.0}) for step in range(0, 1000, 10)]
+    first = Detectors()
+    assert watch(first, observations[:40]) == []
+    state = first.state()
+    second = Detectors()
+    second.load(state)
+    assert [step for step, _ in watch(second, observations[40:])] == [500]
+    del state["correlation"]  # of an earlier version
+    Detectors().load(state)

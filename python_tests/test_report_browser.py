@@ -14,6 +14,7 @@ from sarcore.report import write_report
 
 from .report_runs import write_run
 from .test_report_study import write_run as write_study
+from .test_report_translation import write_translation
 
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
@@ -42,14 +43,16 @@ def browser(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """Pages of one GAN, of one classifier, of two GANs side by side, and of a study."""
+    """Pages of one GAN, of one classifier, of two GANs side by side, of a study, and of a translation."""
     folder = tmp_path_factory.mktemp("runs")
     gan = write_run(folder / "gan")
     other = write_run(folder / "other-with-a-rather-long-name-that-a-phone-has-to-break", steps=700, seed=1, width=32)
     classifier = write_run(folder / "classifier", kind="classifier")
     study = write_report(write_study(folder / "study"))
     both = write_report([gan, other], folder / "both.html")
-    return {"gan": write_report(gan), "classifier": write_report(classifier), "both": both, "study": study}
+    translation = write_report(write_translation(folder / "translation"))
+    pages = {"gan": write_report(gan), "classifier": write_report(classifier), "both": both, "study": study}
+    return {**pages, "translation": translation}
 
 
 def opened(browser, page, *, width=1280, dark=False):
@@ -76,7 +79,7 @@ def pixels(browser):
     return np.asarray(Image.open(io.BytesIO(browser.get_screenshot_as_png())).convert("RGB"), dtype=float)
 
 
-@pytest.mark.parametrize("name", ["gan", "classifier", "both", "study"])
+@pytest.mark.parametrize("name", ["gan", "classifier", "both", "study", "translation"])
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("dark", [False, True])
 def test_a_page_opens_without_errors_or_requests_and_fits(browser, pages, name, width, dark):
@@ -123,6 +126,25 @@ def test_the_slider_changes_picture_label_histogram_and_mark(browser, pages):
     assert run(browser, "return document.querySelector('#samples-0 .generated').src") == last["image"]
     again = run(browser, "return document.querySelector('[data-key=histogram]').getAttribute('d')")
     assert numbers(again) == pytest.approx(numbers(last["path"]), abs=0.11)
+
+
+def test_titles_stand_above_their_columns_and_the_slider_moves_both_directions(browser, pages):
+    opened(browser, pages["translation"], width=390)
+    place = """
+        const box = (one) => { const b = one.getBoundingClientRect(); return [b.left, b.right, b.bottom]; };
+        return [[...document.querySelectorAll(".titles span")].map(box), box(document.querySelector(".sheet img")),
+                document.querySelector(".sheet img").getBoundingClientRect().top,
+                [...document.querySelectorAll("[data-key]")].map((one) => [one.dataset.key, one.getAttribute("d")])]"""
+    titles, image, top, before = run(browser, place)
+    width = (image[1] - image[0]) / 4
+    for i, (left, right, bottom) in enumerate(titles):
+        assert left == pytest.approx(image[0] + i * width, abs=3)
+        assert right == pytest.approx(image[0] + (i + 1) * width, abs=3)
+        assert bottom <= top
+    slide(browser, 0)
+    after = dict(run(browser, place)[3])
+    moved = {key for key, path in before if path != after[key]}
+    assert moved == {f"{name}-{direction}" for name in ("histogram", "spectrum") for direction in ("AtoB", "BtoA")}
 
 
 def numbers(path):

@@ -14,7 +14,7 @@ from sarcore.engine.logs import image_grid, read_metrics
 from sarcore.engine.loop import fit
 from sarcore.engine.order import BatchOrder
 from sarcore.engine.run import hardware, versions, write_bytes, write_json, write_run_info
-from sarcore.engine.task import Diverged, Interrupted, Samples, Scheduled, Task
+from sarcore.engine.task import Diverged, Interrupted, Samples, SampleSheets, Scheduled, Task
 from sarcore.engine.validation import Validation, run_validation
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "FitResult",
     "Interrupted",
     "RunLock",
+    "SampleSheets",
     "Samples",
     "Scheduled",
     "Task",

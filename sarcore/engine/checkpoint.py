@@ -248,7 +248,7 @@ def find_checkpoint(path: Path, which: Which = "last") -> tuple[Path, list[str]]
 
 
 def load_weights(
-    path: Path, *, kind: str, which: Which = "last", ema: bool = True
+    path: Path, *, kind: str | tuple[str, ...], which: Which = "last", ema: bool = True
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """(meta, state_dict) of a checkpoint folder, or of the last or the best whole checkpoint of a run folder.
 
@@ -267,10 +267,11 @@ def load_weights(
     return {**meta, "path": str(found), "problems": problems, "ema": use_ema}, weights
 
 
-def check_kind(path: Path, meta: Mapping[str, Any], kind: str) -> None:
-    """Raise CheckpointError unless the checkpoint is one of `kind`."""
-    if meta.get("kind") != kind:
-        raise CheckpointError(f"{path} is a checkpoint of {meta.get('kind')}, {kind} was expected; give one of {kind}.")
+def check_kind(path: Path, meta: Mapping[str, Any], kind: str | tuple[str, ...]) -> None:
+    """Raise CheckpointError unless the checkpoint is of (one of) `kind`."""
+    wanted = " or ".join([kind] if isinstance(kind, str) else kind)
+    if meta.get("kind") not in wanted.split(" or "):
+        raise CheckpointError(f"{path} is a checkpoint of {meta.get('kind')}, {wanted} was expected; give {wanted}.")
 
 
 def prune(

@@ -14,6 +14,9 @@ _RATIO = 5.0  # of the reconstruction losses of generated and real images; at it
 _WON = 0.02  # loss of a discriminator that is never wrong; undecided it is 0.25 (least squares) or 0.69 (entropy)
 _GROWN = 1.5  # the generator's loss, over its smallest smoothed one
 _SMOOTHING = 0.95  # per observation
+_INVERTED = -0.3  # smoothed rank correlation of inputs and translations; of real SAR and optical pairs about -0.07
+# What the generator pays whom this discriminator judges, without the other parts of its loss, which may be larger.
+_JUDGED = {"loss_d": "loss_g_gan", "loss_d_a": "loss_g_ba", "loss_d_b": "loss_g_ab"}
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,31 @@ _RULES = {
         "{value:.0%} of the generated pixels have been white, far more than of the real ones since step {since}; "
         "use a lower --lr, or data with wider limits.",
     ),
+    "translated collapse": _Rule(
+        3,
+        500,
+        "The translations {of} have had {value:.1%} of the diversity of real images, too little since step {since}: "
+        "the generator makes one image of all; go back to an earlier checkpoint with a lower --lr.",
+    ),
+    "translated black": _Rule(
+        3,
+        500,
+        "{value:.0%} of the pixels translated {of} have been black, far more than of real images since step {since}; "
+        "use a lower --lr.",
+    ),
+    "translated white": _Rule(
+        3,
+        500,
+        "{value:.0%} of the pixels translated {of} have been white, far more than of real images since step {since}; "
+        "use a lower --lr, or data with wider limits.",
+    ),
+    "inversion": _Rule(
+        20,
+        500,
+        "Translations {of} have been dark where their inputs are bright since step {since} (rank correlation of block "
+        "means {value:.2f}): the intensities may be inverted, water bright; if the samples show it, start again with a "
+        "--structure-weight, a higher --lambda-identity or another --seed.",
+    ),
     "reconstruction": _Rule(
         20,
         500,
@@ -96,19 +124,24 @@ class Detectors:
     """
 
     def __init__(self) -> None:
-        self.real: Mapping[str, Any] | None = None
-        """Statistics of real images (`image_statistics`), which those of generated ones are held against."""
+        self.real: Mapping[str, Mapping[str, Any]] = {}
+        """Statistics of real images (`image_statistics`), which those of generated ones are held against: by the
+        direction whose translations should be like them, "" where nothing is translated."""
         self._streaks: dict[str, _Streak] = {}
+        self._correlation: dict[str, float] = {}  # smoothed
         self._loss_g: dict[str, list[float]] = {}  # smoothed loss of the generator, and its smallest value
 
     def observe(
-        self, step: int, scalars: Mapping[str, float], statistics: Mapping[str, Any] | None = None
+        self, step: int, scalars: Mapping[str, float], statistics: Mapping[str, Mapping[str, Any]] | None = None
     ) -> list[str]:
-        """Take the scalars of a step, and the statistics of its generated images where it has any; new sentences."""
+        """Take the scalars of a step, and the statistics of its generated images by direction; new sentences."""
         found = []
-        looks = [*self._of_scalars(scalars), *(_of_statistics(statistics, self.real) if statistics else ())]
+        looks = [*self._of_scalars(scalars), *self._of_correlations(scalars)]
+        for of, fake in (statistics or {}).items():
+            looks += _of_statistics(fake, self.real.get(of), of)
         for name, value, holds in looks:
-            rule = _RULES[name.partition(":")[0]]
+            kind, _, of = name.partition(":")
+            rule = _RULES[kind]
             if not holds:
                 self._streaks.pop(name, None)
                 continue
@@ -116,7 +149,7 @@ class Detectors:
             streak.count += 1
             if not streak.said and streak.count >= rule.observations and step - streak.since >= rule.steps:
                 streak.said = True
-                found.append(rule.sentence.format(since=streak.since, value=value))
+                found.append(rule.sentence.format(since=streak.since, value=value, of=of))
         return found
 
     def _of_scalars(self, scalars: Mapping[str, float]) -> Iterator[tuple[str, float, bool]]:
@@ -133,9 +166,19 @@ class Detectors:
             return  # the loss of an autoencoder is near zero without it being always right
         for name, loss_d in scalars.items():
             if name == "loss_d" or name.startswith("loss_d_"):
-                loss_g = scalars.get(name.replace("loss_d", "loss_g", 1), scalars.get("loss_g"))
+                paid = (_JUDGED.get(name, name), name.replace("loss_d", "loss_g", 1), "loss_g")
+                loss_g = next((scalars[one] for one in paid if one in scalars and one != name), None)
                 if loss_g is not None:
                     yield f"discriminator:{name}", loss_d, self._grows(name, loss_g) and loss_d < _WON
+
+    def _of_correlations(self, scalars: Mapping[str, float]) -> Iterator[tuple[str, float, bool]]:
+        if "cycle_a" not in scalars:
+            return  # pairs tell a model what is dark and what is bright
+        for name, of in (("correlation_ab", "AtoB"), ("correlation_ba", "BtoA")):
+            if (value := scalars.get(name)) is not None:
+                smooth = _SMOOTHING * self._correlation.get(name, value) + (1 - _SMOOTHING) * value
+                self._correlation[name] = smooth
+                yield f"inversion:{of}", smooth, smooth < _INVERTED
 
     def _grows(self, name: str, loss_g: float) -> bool:
         smooth, least = self._loss_g.get(name, [loss_g, loss_g])
@@ -148,23 +191,28 @@ class Detectors:
         """What a checkpoint keeps."""
         return {
             "streaks": {name: asdict(streak) for name, streak in self._streaks.items()},
+            "correlation": dict(self._correlation),
             "loss_g": {name: list(values) for name, values in self._loss_g.items()},
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on from what a checkpoint kept."""
         self._streaks = {name: _Streak(**streak) for name, streak in state["streaks"].items()}
+        self._correlation = dict(state.get("correlation", {}))  # earlier versions looked at none
         self._loss_g = {name: list(values) for name, values in state["loss_g"].items()}
 
 
-def _of_statistics(fake: Mapping[str, Any], real: Mapping[str, Any] | None) -> Iterator[tuple[str, float, bool]]:
+def _of_statistics(
+    fake: Mapping[str, Any], real: Mapping[str, Any] | None, of: str
+) -> Iterator[tuple[str, float, bool]]:
     if real is None:
         return
+    named = f"translated {{}}:{of}" if of else "{}"
     if fake["diversity"] is not None and real["diversity"]:  # None of fewer than two images, 0 of equal ones
         share = fake["diversity"] / real["diversity"]
-        yield "collapse", share, share < _DIVERSITY
+        yield named.format("collapse"), share, share < _DIVERSITY
     for name, end in (("black", 0), ("white", -1)):
         one, other = fake["histogram"][end], real["histogram"][end]
         if one is not None and other is not None:
             mass, usual = (value / len(fake["histogram"]) for value in (one, other))
-            yield name, mass, mass - usual > _EXCESS
+            yield named.format(name), mass, mass - usual > _EXCESS

@@ -23,10 +23,12 @@ from torch.utils.data import Dataset
 
 from sarcore.engine.randomness import preserved_rng
 from sarcore.engine.run import explained, write_bytes
+from sarcore.engine.sheets import SHEET, sheet_picture
 from sarcore.engine.sources import HeldOut
 from sarcore.engine.status import STATUS
 from sarcore.engine.trackers import open_trackers
 from sarcore.metrics import histogram_density, pairwise_diversity, radial_spectrum
+from sarcore.models.sample_sheet import SampleSheet
 
 METRICS, VALIDATION, STATISTICS = "metrics.jsonl", "validation.jsonl", "samples/statistics.jsonl"
 _UNFINISHED = (f".{METRICS}", f".{VALIDATION}", f".{STATUS}", "samples/.*")
@@ -89,9 +91,7 @@ class RunLogs:
     def samples(self, step: int, images: Tensor) -> dict[str, Any]:
         """Write `samples/step_<step>.png` and the statistics of the images (N, C, H, W) in [0, 1]; return these."""
         grid = self._picture(f"step_{step:06d}.png", images)
-        with explained(self._dir / "tensorboard"):
-            for tracker in self._trackers:
-                tracker.picture(step, "samples", grid)
+        self._track(step, grid)
         return self._statistics(step, images)
 
     def real(self, images: Tensor) -> dict[str, Any]:
@@ -102,17 +102,39 @@ class RunLogs:
         self._picture("real.png", images)
         return self._statistics(None, images)
 
+    def targets(self, images: Mapping[str, Tensor]) -> dict[str, dict[str, Any]]:
+        """The statistics of real images (N, C, H, W) by direction, that of their translation; once per run."""
+        known = {row["of"]: row for row in _rows_of(self._dir / STATISTICS) if row["step"] is None and "of" in row}
+        return {of: known[of] if of in known else self._statistics(None, real, of) for of, real in images.items()}
+
+    def sheet(self, step: int, sheet: SampleSheet) -> dict[str, dict[str, Any]]:
+        """Write `samples/step_<step>.png` with its titles and the statistics of the translations; return these."""
+        name, (grid, layout) = f"step_{step:06d}.png", sheet_picture(sheet)
+        self._write_picture(name, grid)
+        with explained(self._dir / SHEET):
+            write_bytes(self._dir / SHEET, json.dumps(layout).encode())
+        self._track(step, grid)
+        return {of: self._statistics(step, images, of) for of, images in sheet.translated.items()}
+
+    def _track(self, step: int, grid: npt.NDArray[np.uint8]) -> None:
+        with explained(self._dir / "tensorboard"):
+            for tracker in self._trackers:
+                tracker.picture(step, "samples", grid)
+
     def _picture(self, name: str, images: Tensor) -> npt.NDArray[np.uint8]:
         grid = image_grid(images)
+        self._write_picture(name, grid)
+        return grid
+
+    def _write_picture(self, name: str, grid: npt.NDArray[np.uint8]) -> None:
         buffer = io.BytesIO()
         Image.fromarray(grid).save(buffer, format="PNG")
         with explained(self._dir / "samples" / name):
             write_bytes(self._dir / "samples" / name, buffer.getvalue())
-        return grid
 
-    def _statistics(self, step: int | None, images: Tensor) -> dict[str, Any]:
+    def _statistics(self, step: int | None, images: Tensor, of: str = "") -> dict[str, Any]:
         found = image_statistics(images)
-        self._append(STATISTICS, {"step": step, **found})
+        self._append(STATISTICS, {"step": step, **({"of": of} if of else {}), **found})
         return found
 
     def _append(self, name: str, row: Mapping[str, Any]) -> None:

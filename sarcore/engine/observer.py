@@ -19,7 +19,7 @@ from sarcore.engine.distributed import is_main_process, mean, rank, world_size
 from sarcore.engine.logs import RunLogs, real_images
 from sarcore.engine.randomness import preserved_rng
 from sarcore.engine.status import RunStatus, State
-from sarcore.engine.task import Diverged, Interrupted, Samples
+from sarcore.engine.task import Diverged, Interrupted, Samples, SampleSheets
 from sarcore.engine.training import Training
 from sarcore.engine.validation import Validation, run_validation
 
@@ -42,7 +42,8 @@ class Observer:
         self.config = config
         self.notes: list[str] = []
         self._on_note = on_note
-        self.shows_samples = isinstance(training.task, Samples)
+        self._targets = training.task.sample_targets() if isinstance(training.task, SampleSheets) else {}
+        self.shows_samples = bool(self._targets) or isinstance(training.task, Samples)
         self._earlier = seconds  # of training in earlier sessions
         self._logs = RunLogs(run_dir, training.step) if is_main_process() else None
         self._status = (
@@ -89,7 +90,10 @@ class Observer:
         if self._logs is None or not self.shows_samples:
             return
         with self.looking():
-            self.detectors.real = self._logs.real(real_images(dataset, SAMPLES, self.config.seed))
+            if self._targets:
+                self.detectors.real = self._logs.targets(self._targets)
+            else:
+                self.detectors.real = {"": self._logs.real(real_images(dataset, SAMPLES, self.config.seed))}
 
     def note(self, text: str) -> None:
         """A sentence for the user, at once and in the files of the run."""
@@ -117,20 +121,26 @@ class Observer:
             self._status.update(step, rate, self.seconds)
         return row
 
-    def samples(self) -> dict[str, Any]:
-        """Show what the task generates; the statistics of the images, in the main process."""
+    def samples(self) -> dict[str, dict[str, Any]]:
+        """Show what the task generates; the statistics of the images by direction ("" where there is none).
+
+        In the main process, {} in the others.
+        """
+        task, step = self.training.task, self.training.step
         with preserved_rng(), torch.no_grad(), self.training.averaged_weights():
-            images: Tensor = self.training.task.sample_grid(SAMPLES)  # type: ignore[operator]
-        return {} if self._logs is None else self._logs.samples(self.training.step, images)
+            shown = task.sample_sheet() if self._targets else task.sample_grid(SAMPLES)  # type: ignore[operator]
+        if self._logs is None:
+            return {}
+        return self._logs.sheet(step, shown) if self._targets else {"": self._logs.samples(step, shown)}
 
     def flush(self) -> None:
         """Have everything that was logged on the disk."""
         if self._logs is not None:
             self._logs.flush()
 
-    def detect(self, values: Mapping[str, float], statistics: Mapping[str, Any]) -> None:
+    def detect(self, values: Mapping[str, float], statistics: Mapping[str, Mapping[str, Any]]) -> None:
         """Note what goes wrong without an error."""
-        for sentence in self.detectors.observe(self.training.step, values, statistics or None):
+        for sentence in self.detectors.observe(self.training.step, values, statistics):
             self.note(sentence)
 
     def validate(self, validation: Validation) -> dict[str, float]:

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from sarcore.errors import SarcoreError
+from sarcore.models.sample_sheet import SampleSheet
 from sarcore.models.step import Step
 
 
@@ -49,6 +50,17 @@ class Samples(Protocol):
 
     def sample_grid(self, n: int) -> Tensor:
         """n images (n, C, H, W) in [0, 1] from a fixed latent batch; leaves the mode of the modules as it was."""
+
+
+@runtime_checkable
+class SampleSheets(Protocol):
+    """A task that can show fixed samples of several domains beside each other, as translations are."""
+
+    def sample_targets(self) -> Mapping[str, Tensor]:
+        """Real images (n, C, H, W) in [0, 1] by direction, those of its target; empty where there are no samples."""
+
+    def sample_sheet(self) -> SampleSheet:
+        """The samples as they come out now; leaves the mode of the modules as it was."""
 
 
 class Interrupted(SarcoreError):  # noqa: N818  # an end the user asked for is no error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _ABBREVIATIONS = ("ece", "emd", "enl", "ergas", "f1", "fid", "kid", "mae", "psnr", "sam", "ssim")
@@ -92,3 +92,14 @@ def words(name: str, *, first: bool = True) -> str:
     text = f"validation{text[3:]}" if text.startswith("val,") else text
     text = " ".join(word.upper() if word in _ABBREVIATIONS else word for word in text.split(" "))
     return text if len(text) < 3 or not first else text[0].upper() + text[1:]
+
+
+def directions(rows: Sequence[str]) -> str:
+    """The directions of the rows of a translation's pictures, in words.
+
+    >>> directions(["AtoB", "BtoA", "AtoB"]), directions(["BtoA"])
+    ('AtoB (SAR to optical) and BtoA (optical to SAR) in turn', 'BtoA (optical to SAR)')
+    """
+    known = {"AtoB": "AtoB (SAR to optical)", "BtoA": "BtoA (optical to SAR)"}
+    found = [known.get(row, row) for row in dict.fromkeys(rows)]
+    return " and ".join(found) + (" in turn" if len(found) > 1 else "")

@@ -10,10 +10,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
 
 from sarcore.engine import write_bytes
 from sarcore.errors import SarcoreError
-from sarcore.report import augmentation, formats, training
+from sarcore.report import augmentation, formats, training, translation_study
 from sarcore.report.run_folder import RunFolder, read_run, trainings
 
 PAGE = "report.html"
+STUDIES = {
+    "augmentation": ("augmentation.html.j2", augmentation.context),
+    "translation": ("translation_study.html.j2", translation_study.context),
+}
 
 
 def write_report(runs: Path | Sequence[Path], out: Path | None = None, *, price: float | None = None) -> Path:
@@ -41,7 +45,7 @@ def write_report(runs: Path | Sequence[Path], out: Path | None = None, *, price:
         raise SarcoreError("a page of several runs lies in none of them: say where with --out page.html")
     target = folders[0] / PAGE if out is None else Path(out)
     read = [read_run(folder) for folder in folders]
-    studies = [run for run in read if run.results.get("kind") == "augmentation"]
+    studies = [run for run in read if run.results.get("kind") in STUDIES]
     if studies and len(read) > 1:
         raise SarcoreError(f"{studies[0].path}: is a study, which has a page of its own; give it alone")
     html = _study(studies[0]) if studies else _training([part for run in read for part in trainings(run)], price)
@@ -53,8 +57,9 @@ def _training(runs: list[RunFolder], price: float | None) -> str:
 
 
 def _study(run: RunFolder) -> str:
+    template, context = STUDIES[run.results["kind"]]
     try:
-        return _render("augmentation.html.j2", augmentation.context(run.path, run.results, run.info))
+        return _render(template, context(run.path, run.results, run.info))
     except (KeyError, UndefinedError) as error:
         raise SarcoreError(
             f"{run.path}: the results are incomplete ({error}); give the command of the run again"
@@ -69,6 +74,6 @@ def _render(template: str, values: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("percent", "change", "span", "duration", "number", "size"):
+    for name in ("percent", "change", "span", "duration", "number", "size", "directions"):
         environment.filters[name] = getattr(formats, name)
     return environment.get_template(template).render(values)

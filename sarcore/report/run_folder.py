@@ -15,6 +15,7 @@ from typing import Any
 
 from sarcore.engine.lock import LOCK
 from sarcore.engine.logs import METRICS, STATISTICS, VALIDATION, parse_rows, sample_pictures
+from sarcore.engine.sheets import SHEET
 from sarcore.engine.status import STATUS
 from sarcore.engine.validation import ranked
 from sarcore.errors import SarcoreError
@@ -42,6 +43,8 @@ class RunFolder:
     statistics: list[dict[str, Any]] = field(default_factory=list)
     samples: dict[int, Path] = field(default_factory=dict)
     real: Path | None = None
+    sheet: dict[str, Any] = field(default_factory=dict)
+    """Columns, rows and header of the sample pictures, where they are labelled; {} where they are not."""
     checkpoints: list[dict[str, Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     name: str = ""
@@ -119,6 +122,7 @@ def read_run(path: Path) -> RunFolder:
     run.validation = _rows(run, VALIDATION)
     run.statistics = _rows(run, STATISTICS, unstepped=True)
     run.samples = sample_pictures(path)
+    run.sheet = _json(run, SHEET)
     run.real = path / "samples" / "real.png" if (path / "samples" / "real.png").is_file() else None
     run.checkpoints = _checkpoints(run)
     run.host = _text(run, LOCK).partition(" on ")[2].strip()  # of a running process; empty when it has ended

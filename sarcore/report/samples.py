@@ -35,8 +35,14 @@ class Gallery:
     real: str | None = None
     cut: str = ""
     size: tuple[int, int] = (0, 0)
-    statistics: dict[int, dict[str, Any]] = field(default_factory=dict)
-    reference: dict[str, Any] = field(default_factory=dict)
+    statistics: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
+    """Rows by direction of translation ("" where nothing is translated) and step."""
+    reference: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Those of the real images, by direction."""
+    columns: list[str] = field(default_factory=list)
+    """Titles of the columns of labelled pictures."""
+    rows: list[str] = field(default_factory=list)
+    """Directions of their rows, as far as these are shown."""
 
     @property
     def omitted(self) -> int:
@@ -52,8 +58,12 @@ def gallery(run: RunFolder, budget: int) -> Gallery:
     ``run.problems``.
     """
     made = Gallery(run)
-    made.reference = next((row for row in run.statistics if row["step"] is None), {})
-    made.statistics = {row["step"]: row for row in run.statistics if row["step"] is not None}
+    for row in run.statistics:
+        of = str(row.get("of", ""))
+        if row["step"] is None:
+            made.reference.setdefault(of, row)
+        else:
+            made.statistics.setdefault(of, {})[row["step"]] = row
     opened: dict[int, Pixels | None] = {}
     for step, file in sorted(run.samples.items(), reverse=True):
         opened[step] = _pixels(run, file)
@@ -62,15 +72,21 @@ def gallery(run: RunFolder, budget: int) -> Gallery:
     last = next((pixels for pixels in opened.values() if pixels is not None), None)
     if last is None:
         return made
-    cells, shrink, count = _layout(last, len(run.samples), budget)
-    cut, made.cut = _cut(last, cells, shrink)
+    cell = _labelled_cell(run)
+    cells, shrink, count = _layout(last, len(run.samples), budget, cell)
+    cut, made.cut = _cut(last, cells, shrink, cell)
     made.size = (cut.shape[1], cut.shape[0])
+    if cell is not None:
+        shown = [
+            (side * shrink - cell[2]) // (inner + cell[2]) for side, inner in zip(cut.shape[:2], cell[:2], strict=True)
+        ]
+        made.rows, made.columns = run.sheet["rows"][: shown[0]], run.sheet["columns"][: shown[1]]
     for step in chosen_steps(list(run.samples), count):
         pixels = opened[step] if step in opened else _pixels(run, run.samples[step])
         if pixels is not None:
-            made.pictures[step] = png_uri(_cut(pixels, cells, shrink)[0])
+            made.pictures[step] = png_uri(_cut(pixels, cells, shrink, cell)[0])
     if run.real is not None and (pixels := _pixels(run, run.real)) is not None:
-        made.real = png_uri(_cut(pixels, cells, shrink)[0])
+        made.real = png_uri(_cut(pixels, cells, shrink, cell)[0])
     return made
 
 
@@ -103,32 +119,44 @@ def cell_of(pixels: Pixels) -> tuple[int, int, int] | None:
 
 def drawings(made: Gallery) -> tuple[list[Markup], dict[int, dict[str, list[float | None]]]]:
     """Histogram and spectrum of the last step beside those of the real images, and the values of all steps."""
-    shown = [step for step in made.pictures if step in made.statistics] or sorted(made.statistics)
     charts: list[Markup] = []
     frames: dict[int, dict[str, list[float | None]]] = {}
-    for name, title, x, note in (
-        ("histogram", "Histogram", "value, 0 to 1", "density"),
-        ("spectrum", "Radial spectrum", "frequency, 1 = Nyquist", "log10 of the power"),
-    ):
-        curves = {step: values for step in shown if (values := _values(made.statistics[step].get(name)))}
-        if not curves:
-            continue
-        real = _values(made.reference.get(name))
-        everything = [value for values in [*curves.values(), real] for value in values if value is not None]
-        if not everything:
-            continue
-        lines = [Line("real", _places(name, real), 0, "area" if name == "histogram" else "line")] if real else []
-        lines.append(Line("generated", _places(name, curves[max(curves)]), 1, key=name))
-        # One axis for all steps, or nothing could be compared while the slider moves. A step at which all pixels have
-        # one value must not flatten the others.
-        most = [float(np.quantile(everything, 0.99)) * 1.15, *(1.05 * value for value in real if value is not None)]
-        high = max(most) if name == "histogram" else None
-        bounds = (None, None) if high is None else (0.0, high)
-        extent = everything if high is None else []
-        charts.append(chart(title, lines, x=x, note=note, x_bounds=(0, 1), y_bounds=bounds, log=False, extent=extent))
-        for step, values in curves.items():
-            frames.setdefault(step, {})[name] = [None if value is None else float(f"{value:.4g}") for value in values]
+    for of, rows in made.statistics.items():
+        shown = [step for step in made.pictures if step in rows] or sorted(rows)
+        for name, title, x, note in (
+            ("histogram", "Histogram", "value, 0 to 1", "density"),
+            ("spectrum", "Radial spectrum", "frequency, 1 = Nyquist", "log10 of the power"),
+        ):
+            curves = {step: values for step in shown if (values := _values(rows[step].get(name)))}
+            real = _values(made.reference.get(of, {}).get(name))
+            key = f"{name}-{of}" if of else name
+            drawn = _drawing(name, f"{title}, {of}" if of else title, curves, real, x=x, note=note, key=key)
+            if drawn is None:
+                continue
+            charts.append(drawn)
+            for step, values in curves.items():
+                frames.setdefault(step, {})[key] = [
+                    None if value is None else float(f"{value:.4g}") for value in values
+                ]
     return charts, frames
+
+
+def _drawing(
+    name: str, title: str, curves: dict[int, list[float | None]], real: list[float | None], **words: Any
+) -> Markup | None:
+    """The curve of the last step beside that of the real images, on an axis for all steps; None where all are empty."""
+    everything = [value for values in [*curves.values(), real] for value in values if value is not None]
+    if not curves or not everything:
+        return None
+    lines = [Line("real", _places(name, real), 0, "area" if name == "histogram" else "line")] if real else []
+    lines.append(Line("generated", _places(name, curves[max(curves)]), 1, key=words.pop("key")))
+    # One axis for all steps, or nothing could be compared while the slider moves. A step at which all pixels have
+    # one value must not flatten the others.
+    most = [float(np.quantile(everything, 0.99)) * 1.15, *(1.05 * value for value in real if value is not None)]
+    high = max(most) if name == "histogram" else None
+    bounds = (None, None) if high is None else (0.0, high)
+    extent = everything if high is None else []
+    return chart(title, lines, x_bounds=(0, 1), y_bounds=bounds, log=False, extent=extent, **words)
 
 
 def png_uri(pixels: Pixels) -> str:
@@ -141,23 +169,23 @@ def file_uri(file: Path) -> str:
     return "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode()
 
 
-def _layout(pixels: Pixels, steps: int, budget: int) -> tuple[int, int, int]:
+def _layout(pixels: Pixels, steps: int, budget: int, cell: tuple[int, int, int] | None) -> tuple[int, int, int]:
     """(cells along a side, factor of reduction, steps): as many steps as are there or a dozen, then as many cells."""
     wanted = min(steps, _FEWEST_STEPS)
-    whole, _ = _cut(pixels, _CELLS, 1)
+    whole, _ = _cut(pixels, _CELLS, 1, cell)
     bytes_per_value = len(_png(whole)) / whole.size
     count = 2
     for cells, shrink in [*((n, 1) for n in range(_CELLS, 0, -1)), (1, 2), (1, 4), (1, 8)]:
-        cut, _ = _cut(pixels, cells, shrink)
+        cut, _ = _cut(pixels, cells, shrink, cell)
         count = min(_MOST_STEPS, int(budget / (bytes_per_value * cut.size)) - 1)  # one for the real images
         if count >= wanted:
             break
     return cells, shrink, max(count, 2)
 
 
-def _cut(pixels: Pixels, cells: int, shrink: int) -> tuple[Pixels, str]:
+def _cut(pixels: Pixels, cells: int, shrink: int, cell: tuple[int, int, int] | None) -> tuple[Pixels, str]:
     """The top left of a grid, so many cells a side at most, and what was done in words."""
-    found, said = cell_of(pixels), ""
+    found, said = cell or cell_of(pixels), ""
     if found is not None:
         height, width, padding = found
         rows, columns = (
@@ -178,6 +206,14 @@ def _cut(pixels: Pixels, cells: int, shrink: int) -> tuple[Pixels, str]:
     return pixels, said
 
 
+def _labelled_cell(run: RunFolder) -> tuple[int, int, int] | None:
+    """(height, width, padding) of labelled images, as their run says; None without labels."""
+    cell = run.sheet.get("cell")
+    lists = all(isinstance(run.sheet.get(name), list) for name in ("columns", "rows"))
+    whole = isinstance(cell, list) and len(cell) == 3 and all(isinstance(n, int) and n > 0 for n in cell)
+    return (cell[0], cell[1], cell[2]) if lists and whole and cell is not None else None
+
+
 def _period(black: npt.NDArray[np.bool_]) -> tuple[int, int] | None:
     """(cell, padding) where black lines stand at equal distances, beginning and ending with one."""
     if not black[0] or black.all():
@@ -195,10 +231,12 @@ def _period(black: npt.NDArray[np.bool_]) -> tuple[int, int] | None:
 def _pixels(run: RunFolder, file: Path) -> Pixels | None:
     try:
         with Image.open(file) as picture:
-            return np.asarray(picture.convert("L" if picture.mode in ("L", "1", "I;16", "I") else "RGB"))
+            pixels = np.asarray(picture.convert("L" if picture.mode in ("L", "1", "I;16", "I") else "RGB"))
     except (OSError, ValueError, SyntaxError) as error:  # Pillow calls a broken PNG by all three
         run.problems.append(f"samples/{file.name}: cannot be shown ({error}).")
         return None
+    header = run.sheet.get("header")  # titles, which the page writes itself
+    return pixels[header:] if isinstance(header, int) and 0 < header < len(pixels) else pixels
 
 
 def _png(pixels: Pixels) -> bytes:

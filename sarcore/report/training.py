@@ -21,6 +21,13 @@ MEANINGS = {
     "balance": "γ L(real) − L(generated), kept near 0",
     "dead_fraction": "share of generated pixels at or below 0",
     "lr": "learning rate",
+    "correlation": "rank correlation of the block means of inputs and translations; far below 0 dark comes out bright",
+    "cycle": "mean difference after the way there and back, of images in [-1, 1]",
+    "identity": "mean difference of what is of the target already, of images in [-1, 1]",
+    "l1": "mean difference to the partners, of images in [-1, 1]",
+    "d": "mean scores of the discriminators",
+    "structure": "guard against inverted intensities; 0 where it does not act",
+    "looks": "of the speckle that the generator of SAR images ends in",
     "images_per_second": "",
     "val/M": "convergence measure on held-out patches, lower is better",
     "val/emd": "earth mover's distance of the grey values, generated to held-out; 0 is best",
@@ -130,7 +137,7 @@ def _curves(runs: Sequence[RunFolder]) -> list[Markup]:
     for family, members in families.items():
         title = words(family if len(members) > 1 else members[0])
         lines = [Line(words(name), runs[0].scalar(name), i) for i, name in enumerate(members)]
-        note = MEANINGS.get(members[0], "") if len(members) == 1 else ""
+        note = MEANINGS.get(members[0] if len(members) == 1 and members[0] in MEANINGS else family, "")
         charts.append(chart(title, lines, note=note, **_axis(members[0]), smooth=True, legend=len(members) > 1))
     return charts
 
@@ -192,15 +199,21 @@ def _samples(galleries: Sequence[samples.Gallery]) -> tuple[list[dict[str, Any]]
 
 
 def _diversity(runs: Sequence[RunFolder]) -> Markup | None:
-    lines = []
-    for i, run in enumerate(runs):
-        rows = [row for row in run.statistics if isinstance(row.get("diversity"), (int, float))]
+    lines: list[Line] = []
+    directions = [(i, run, of) for i, run in enumerate(runs) for of in {row.get("of"): None for row in run.statistics}]
+    for i, run, of in directions:
+        known = [row for row in run.statistics if row.get("of") == of]
+        rows = [row for row in known if isinstance(row.get("diversity"), (int, float))]
         generated = [(row["step"], float(row["diversity"])) for row in rows if row["step"] is not None]
         real = next((float(row["diversity"]) for row in rows if row["step"] is None), None)
         if generated:
-            lines.append(Line("generated" if len(runs) == 1 else run.name, generated, i if len(runs) > 1 else 1))
-            if real is not None and len(lines) == 1:
+            last = f", {of}" if of else ""
+            colour = i if len(runs) > 1 else 1 + sum(line.look == "line" for line in lines)
+            lines.append(Line(f"generated{last}" if len(runs) == 1 else f"{run.name}{last}", generated, colour))
+            if real is not None and (of or len(lines) == 1):
                 ends: list[tuple[float, float | None]] = [(generated[0][0], real), (generated[-1][0], real)]
-                lines.insert(0, Line("real" if len(runs) == 1 else f"real, {run.name}", ends, look="reference"))
+                lines.insert(
+                    -1, Line(f"real{last}" if len(runs) == 1 else f"real{last}, {run.name}", ends, look="reference")
+                )
     note = "mean distance of two generated images; near 0 the generator draws one image"
     return chart("Diversity", lines, note=note, y_bounds=(0.0, None), log=False) if lines else None
