@@ -29,7 +29,17 @@ ROOT = Path(__file__).resolve().parent.parent
 # `make gpu` installs nothing: without the extra [train] the files that need it are left out, and the header says so.
 _TRAIN = all(importlib.util.find_spec(name) for name in ("lightning_fabric", "tyro"))
 collect_ignore_glob = (
-    [] if _TRAIN else ["test_cli*.py", "test_engine_*.py", "test_experiments*.py", "test_report*.py", "test_watch.py"]
+    []
+    if _TRAIN
+    else [
+        "test_cli*.py",
+        "test_engine_*.py",
+        "test_experiments*.py",
+        "test_geo_*.py",
+        "geo_files.py",
+        "test_report*.py",
+        "test_watch.py",
+    ]
 )
 
 

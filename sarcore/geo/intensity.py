@@ -1,0 +1,60 @@
+"""Decibels and amplitudes as intensities, whose means are what a coarser radar would have measured."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from sarcore.geo.raster import environment, opened, read, windows
+
+Unit = Literal["intensity", "amplitude", "db"]
+
+Array = npt.NDArray[Any]
+
+
+@contextmanager
+def as_intensity(dataset: Any, folder: Path, unit: Unit | None) -> Iterator[Any]:
+    """The dataset, or a temporary copy in which decibels and amplitudes are intensities and no-data is NaN."""
+    if unit in (None, "intensity"):
+        yield dataset
+        return
+    import rasterio
+
+    kind = "float64" if dataset.dtypes[0] in ("float64", "uint32", "int32") else "float32"
+    profile = {
+        "driver": "GTiff", "dtype": kind, "count": dataset.count, "nodata": float("nan"), "bigtiff": "if_safer",
+        "width": dataset.width, "height": dataset.height, "crs": dataset.crs, "transform": dataset.transform,
+        "tiled": True,
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".warp.") as name:
+        copy = Path(name) / "intensity.tif"
+        with environment(), rasterio.open(copy, "w", **profile) as out:
+            for column, row, width, height in windows(dataset.width, dataset.height):
+                values = read(dataset, column, row, width, height).astype(kind)
+                here = ((row, row + height), (column, column + width))
+                values[dataset.read_masks(window=here) == 0] = np.nan
+                out.write(10 ** (values / 10) if unit == "db" else np.square(values), window=here)
+        with opened(copy) as linear:
+            yield linear
+
+
+def from_intensity(values: Array, unit: Unit | None, dtype: str) -> Array:
+    """Intensities in the unit and the type of a file; integers are rounded.
+
+    >>> from_intensity(np.array([4.0, 100.0]), "amplitude", "uint8").tolist()
+    [2, 10]
+    """
+    if unit not in ("db", "amplitude"):
+        return values
+    with np.errstate(divide="ignore"):
+        found = 10 * np.log10(values) if unit == "db" else np.sqrt(values)
+    if np.dtype(dtype).kind == "f":
+        return np.asarray(found, dtype)
+    limits = np.iinfo(np.dtype(dtype))
+    return np.asarray(np.clip(np.rint(np.nan_to_num(found)), limits.min, limits.max), dtype)
