@@ -202,3 +202,43 @@ def test_types_that_no_file_holds_are_widened(tmp_path, dtype):
     found = run(Scene.open(scene_of((1, 20, 30))), lambda x: x.to(dtype), tmp_path, 16, 4, "crop")
     assert found.dtype == (np.uint8 if dtype == torch.bool else np.float32)
     np.testing.assert_array_equal(found, torch.from_numpy(scene_of((1, 20, 30))).to(dtype).float())
+
+
+# ------ networks that halve, results of another kind
+
+
+@pytest.mark.parametrize(("window", "overlap"), [("crop", 16), ("hann", 8)])
+def test_aligned_tiles_begin_at_multiples(tmp_path, window, overlap):
+    seen = []
+
+    def fn(x, positions):
+        seen.extend(positions.flatten().tolist())
+        return x
+
+    pixels = scene_of((1, 90, 75))
+    found = run(Scene.open(pixels), fn, tmp_path, 16, overlap, window, align=8, positions=True)
+    np.testing.assert_allclose(found, pixels, rtol=1e-6)
+    assert len(set(seen)) > 4
+    assert not any(place % 8 for place in seen)
+
+
+@pytest.mark.parametrize(("size", "overlap", "window"), [(20, 16, "crop"), (16, 8, "crop"), (16, 4, "hann")])
+def test_what_does_not_align_is_refused(tmp_path, size, overlap, window):
+    with pytest.raises(ValueError, match="must be multiples of align = 8"):
+        run_scene(Scene.open(scene_of((1, 40, 40))), lambda x: x, tmp_path / "a.npy", size, overlap, window, align=8)
+
+
+@pytest.mark.parametrize("window", ["crop", "flat"])
+def test_a_no_data_value_of_the_result(pixels, tmp_path, window):
+    scene = Scene.open(pixels, nodata=-99)
+    lacking = (pixels == -99) | np.isnan(pixels)
+    for value in (7.0, float("nan")):
+        out = run_scene(scene, lambda x: x * 0 + 1, tmp_path / "out.tif", 32, 8, window, out_nodata=value)
+        found = Scene.open(out)
+        np.testing.assert_equal(found.nodata, value)
+        np.testing.assert_array_equal(found.read(), np.where(lacking, value, 1))
+    out = run_scene(scene, lambda x: x * 0 + 1, tmp_path / "out.tif", 32, 8, window, out_nodata=None)
+    assert Scene.open(out).nodata is None
+    assert (Scene.open(out).read() == 1).all()
+    with pytest.raises(DataError, match="uint8 cannot hold the no-data value -1"):
+        run_scene(scene, lambda x: x.byte(), tmp_path / "other.tif", 32, 8, window, out_nodata=-1)

@@ -8,5 +8,19 @@ from sarcore.inference.scene_filters import (
     rounding_for,
     scene_domain,
 )
+from sarcore.inference.translate import translate_images, translate_scene
+from sarcore.inference.translate_folder import translate_folder
+from sarcore.inference.translator import Translator
 
-__all__ = ["check_output", "estimated_looks", "lost_georeference", "rounding_for", "run_scene", "scene_domain"]
+__all__ = [
+    "Translator",
+    "check_output",
+    "estimated_looks",
+    "lost_georeference",
+    "rounding_for",
+    "run_scene",
+    "scene_domain",
+    "translate_folder",
+    "translate_images",
+    "translate_scene",
+]

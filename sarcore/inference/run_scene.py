@@ -11,7 +11,15 @@ import numpy as np
 import torch
 
 from sarcore.data import Scene, SceneWriter
-from sarcore.inference.scene_arguments import channels_of, check_output, check_types, identity, nodata_of, tiles_of
+from sarcore.inference.scene_arguments import (
+    channels_of,
+    check_output,
+    check_types,
+    identity,
+    nodata_of,
+    out_nodata_of,
+    tiles_of,
+)
 from sarcore.inference.scene_parts import SceneParts
 from sarcore.inference.scene_pixels import Array, Function, PatchFunction, ScenePixels
 from sarcore.inference.scene_rows import BlendedRows, CroppedRows
@@ -35,6 +43,8 @@ def run_scene(
     device: str | torch.device = "cpu",
     fill: float = 0.0,
     nodata: float | EllipsisType | None = ...,
+    out_nodata: float | EllipsisType | None = ...,
+    align: int = 1,
     positions: bool = False,
     resume: bool = True,
     on_rows: Callable[[int], None] | None = None,
@@ -87,6 +97,10 @@ def run_scene(
             declares, else what `radiometry` does. The result has it where the scene has it, and NaN where the scene has
             NaN (the no-data value in integers), whatever fn gives there. Per channel, unless C' is not C: then where a
             channel of the scene lacks data, the result does.
+        out_nodata: the no-data value of the result where another one is wanted; pixels that are NaN in the scene have
+            it too. None: the result has none, and what fn gives there stays.
+        align: every patch begins at a multiple of this many pixels, as a network wants that halves its images. `size`
+            and `overlap` (half of it with ``crop``) must be multiples.
         positions: call fn(x, positions) with the (row, column) of each patch's upper left pixel in the scene, (B, 2).
         resume: go on with the rows that an unfinished run left.
         on_rows: hears how many rows of the result are finished; at first, where a run goes on, those that were.
@@ -116,9 +130,10 @@ def run_scene(
     out = Path(out)
     check_output(out, source)
     device = torch.device(device)
-    tiles = tiles_of(source, size, overlap, window)
+    tiles = tiles_of(source, size, overlap, window, align)
     channels = channels_of(channels, source)
-    pixels = ScenePixels(source, channels, radiometry, number(fill, "fill"), nodata_of(nodata, source, radiometry))
+    missing, absent = nodata_of(nodata, source, radiometry), out_nodata_of(out_nodata)
+    pixels = ScenePixels(source, channels, radiometry, number(fill, "fill"), missing, absent)
     function = PatchFunction(fn, device, positions=positions)
     batch = integer(batch, "batch", 1, 2**31 - 1)
     rows = (
@@ -130,6 +145,7 @@ def run_scene(
         "scene": identity(source), "function": name or getattr(fn, "__qualname__", type(fn).__qualname__),
         "size": size, "overlap": overlap, "window": window, "channels": channels, "fill": repr(pixels.fill),
         "radiometry": None if radiometry is None else radiometry.to_dict(), "nodata": repr(pixels.nodata),
+        **({} if align == 1 else {"align": align}), **({} if absent is ... else {"out_nodata": repr(absent)}),
     }  # fmt: skip
     parts = SceneParts(out.with_name(f"{out.name}.parts"), declared)
 

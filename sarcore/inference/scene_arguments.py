@@ -43,12 +43,20 @@ def check_output(out: Path, scene: Scene) -> None:
         raise DataError(f"cannot write {out}: it is the image that is read; give another name")
 
 
-def tiles_of(scene: Scene, size: object, overlap: object, window: str) -> CroppedTiles | BlendedTiles:
+def tiles_of(
+    scene: Scene, size: object, overlap: object, window: str, align: object = 1
+) -> CroppedTiles | BlendedTiles:
     """How the scene is cut."""
     window = choice(window, WINDOWS, "window")
     sides, shared = _pair(size, "size", 1), _pair(overlap, "overlap", 0)
+    align = integer(align, "align", 1, 2**31 - 1)
+    margin = shared[0] // 2, shared[1] // 2
+    uneven = (*sides, *(margin if window == "crop" else shared))
+    if any(length % align for length in uneven):
+        half = "half of the overlap" if window == "crop" else "overlap"
+        raise ValueError(f"size and {half} must be multiples of align = {align}, got size {size}, overlap {overlap}")
     if window == "crop":
-        return CroppedTiles(scene.shape[1:], sides, (shared[0] // 2, shared[1] // 2))
+        return CroppedTiles(scene.shape[1:], sides, margin, align=align)
     if shared[0] >= sides[0] or shared[1] >= sides[1]:
         raise ValueError(f"overlap must be less than size, got {overlap} for the size {size}")
     return BlendedTiles(PatchGrid(scene.shape, sides, (sides[0] - shared[0], sides[1] - shared[1])))
@@ -68,6 +76,11 @@ def channels_of(channels: Sequence[int] | None, scene: Scene) -> list[int] | Non
     if not isinstance(channels, (Sequence, np.ndarray)) or isinstance(channels, str) or not len(channels):
         raise ValueError(f"channels must be a list of channel numbers, counted from 0, got {channels!r}")
     return [integer(channel, "channels", 0, scene.shape[0] - 1) for channel in channels]
+
+
+def out_nodata_of(given: float | EllipsisType | None) -> float | EllipsisType | None:
+    """The no-data value of the result, where it is not that of the scene."""
+    return given if given is None or isinstance(given, EllipsisType) else number(given, "out_nodata")
 
 
 def nodata_of(given: float | EllipsisType | None, scene: Scene, radiometry: Radiometry | None) -> float | None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,10 @@ class ScenePixels:
         radiometry: Radiometry | None,
         fill: float,
         nodata: float | None,
+        out_nodata: float | EllipsisType | None = ...,
     ) -> None:
         self.scene, self.nodata, self.fill = scene, nodata, fill
+        self._result = out_nodata
         self._channels = channels
         self._missing = pixel_nodata(nodata, scene.dtype)
         self._radiometry = None
@@ -51,8 +54,13 @@ class ScenePixels:
 
     def read(self, begin: int, end: int) -> Array:
         """Rows of the scene as they are in the file, (C, end - begin, W)."""
-        raw = self.scene.read(begin, 0, end - begin, self.scene.shape[2], channels=self._channels)
+        raw = self.window(begin, 0, end - begin, self.scene.shape[2])
         self.scene.release(begin)  # rows are read from top to bottom
+        return raw
+
+    def window(self, row: int, column: int, height: int, width: int) -> Array:
+        """Pixels of a window as they are in the file."""
+        raw = self.scene.read(row, column, height, width, channels=self._channels)
         return np.require(raw, requirements="W")  # torch warns of memory that it must not write to
 
     def bands(self, spans: Iterable[tuple[int, int]]) -> Iterator[Array]:
@@ -79,8 +87,10 @@ class ScenePixels:
         """The result (C', r, W) with no-data where these rows of the scene have none.
 
         Where the function gives another number of channels, a pixel without data in one of them has none. NaN stays
-        NaN where the result can hold it.
+        NaN where the result can hold it, unless the result has a no-data value of its own.
         """
+        if not isinstance(self._result, EllipsisType):
+            return self._replaced(rows, raw, self.declared(rows.dtype))
         value = pixel_nodata(self.declared(rows.dtype), rows.dtype)
         absent, nan = self._without_data(raw, len(rows))
         if nan is not None and rows.dtype.kind in "fc":
@@ -95,6 +105,12 @@ class ScenePixels:
 
     def declared(self, dtype: np.dtype[Any]) -> float | None:
         """The no-data value that a result of this type declares; DataError where it cannot hold that of the scene."""
+        if not isinstance(self._result, EllipsisType):
+            if self._result is None or (math.isnan(self._result) and dtype.kind in "fc"):
+                return self._result
+            if pixel_nodata(self._result, dtype) is None:
+                raise DataError(f"the result's {dtype} cannot hold the no-data value {self._result}; choose another")
+            return self._result
         if self.nodata is None or pixel_nodata(self.nodata, dtype) is not None:
             return self.nodata
         if math.isnan(self.nodata) and dtype.kind in "fc":
@@ -102,6 +118,15 @@ class ScenePixels:
         if self._missing is None and self.scene.dtype.kind in "ui":
             return None  # no pixel of the scene can have it either
         raise self._no_value(dtype)
+
+    def valid(self, raw: Array) -> npt.NDArray[np.bool_] | None:
+        """Which pixels (r, W) of these rows have data in every channel; None where all have."""
+        found = [mask for mask in self._without_data(raw, 0) if mask is not None]
+        return None if not found else np.asarray(~np.logical_or.reduce(found)[0])
+
+    def _replaced(self, rows: Array, raw: Array, value: float | None) -> Array:
+        masks = [] if value is None else [mask for mask in self._without_data(raw, len(rows)) if mask is not None]
+        return np.where(np.logical_or.reduce(masks), rows.dtype.type(value), rows) if masks else rows
 
     def _no_value(self, dtype: np.dtype[Any]) -> DataError:
         return DataError(

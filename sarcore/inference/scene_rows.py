@@ -22,13 +22,11 @@ class CroppedRows:
 
     def compute(self, bands: Sequence[int]) -> Iterator[tuple[int, Array]]:
         """The rows (C', r, W) of each of the bands."""
-        across = self.tiles.across()
         for band, raw in zip(bands, self._pixels.bands(map(self.tiles.span, bands)), strict=True):
             top, (begin, end) = self.tiles.span(band)[0], self.tiles.rows(band)
             x = self._pixels.prepared(raw)
             rows: Array | None = None
-            for first in range(0, len(across), self._batch):
-                some = across[first : first + self._batch]
+            for some in self.tiles.batches(self._batch):
                 y = self._function(
                     torch.stack([x[:, :, slice(*tile.read)] for tile in some]),
                     torch.tensor([(top, tile.read[0]) for tile in some]),

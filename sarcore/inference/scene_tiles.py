@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from sarcore.ops import PatchGrid
@@ -29,11 +30,17 @@ class CroppedTiles:
     All tiles read the same size: that of what they keep and `margin` on both sides, or the side of the scene where that
     is less. At a border of the scene the tile is pushed inwards. So between what is kept and any end of a tile that is
     no border of the scene lie at least `margin` pixels: an operator of that reach cannot tell the tile from the scene.
+
+    With `align`, of which size and margin are multiples, every tile begins at a multiple of it: a network that halves
+    its images then halves the tile as it halves the scene. The last tile may read up to align - 1 pixels more.
+
+    >>> [tile.read for tile in CroppedTiles((100, 130), (40, 64), (4, 4), align=4).across()]
+    [(0, 72), (56, 130), (56, 130)]
     """
 
-    def __init__(self, shape: Sequence[int], size: tuple[int, int], margin: tuple[int, int]) -> None:
+    def __init__(self, shape: Sequence[int], size: tuple[int, int], margin: tuple[int, int], *, align: int = 1) -> None:
         self._height, self._width = shape
-        self._size, self._margin = size, margin
+        self._size, self._margin, self._align = size, margin, align
 
     @property
     def bands(self) -> int:
@@ -46,15 +53,24 @@ class CroppedTiles:
 
     def span(self, band: int) -> tuple[int, int]:
         """The rows of the scene that it reads."""
-        return _window(band * self._size[0], self._size[0], self._margin[0], self._height)
+        return _window(band * self._size[0], self._size[0], self._margin[0], self._height, self._align)
 
     def across(self) -> list[Tile]:
         """The tiles of a row, from left to right."""
         size = self._size[1]
         return [
-            Tile(_window(first, size, self._margin[1], self._width), (first, min(first + size, self._width)))
+            Tile(
+                _window(first, size, self._margin[1], self._width, self._align),
+                (first, min(first + size, self._width)),
+            )
             for first in range(0, self._width, size)
         ]
+
+    def batches(self, most: int) -> Iterator[list[Tile]]:
+        """The tiles of a row, up to so many of one size at a time."""
+        for _, equal in groupby(self.across(), key=lambda tile: tile.read[1] - tile.read[0]):
+            tiles = list(equal)
+            yield from (tiles[first : first + most] for first in range(0, len(tiles), most))
 
 
 class BlendedTiles:
@@ -95,7 +111,9 @@ class BlendedTiles:
         return max(0, (band * step - height) // step + 1)
 
 
-def _window(first: int, size: int, margin: int, length: int) -> tuple[int, int]:
+def _window(first: int, size: int, margin: int, length: int, align: int) -> tuple[int, int]:
     wide = min(length, size + 2 * margin)
-    begin = min(max(0, first - margin), length - wide)
-    return begin, begin + wide
+    begin = max(0, first - margin)
+    if begin + wide <= length:
+        return begin, begin + wide
+    return (length - wide) // align * align, length  # pushed inwards
