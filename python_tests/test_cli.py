@@ -23,12 +23,20 @@ COMMANDS = [
     "simulate",
     "speckle",
     "despeckle",
+    "prep",
+    "prep crop",
+    "prep warp",
+    "prep stitch",
+    "prep search",
+    "prep download",
     "tile",
+    "pairs",
     "split",
     "train",
     "train began",
     "train classifier",
     "generate",
+    "translate",
     "evaluate",
     "metrics",
     "experiment",
@@ -60,7 +68,7 @@ def test_every_command_has_help(command, capsys):
     assert main([*command.split(), "--help"]) == 0
     out = capsys.readouterr().out
     assert f"usage: sarcore {command}".strip() in out
-    if command not in ("", "train", "experiment"):
+    if command not in ("", "prep", "train", "experiment"):
         assert len(out.splitlines()) > 6
         assert not re.search(r"--\S+ \S+ *│\n│ *│", out)  # an option without a description
 

@@ -13,7 +13,7 @@ from sarcore.errors import CheckpointError, DataError
 from sarcore.experiments import classification
 from sarcore.experiments.classification import evaluate_classifier, train_classifier
 from sarcore.experiments.progress import Silent
-from sarcore.experiments.train_config import TrainClassifier
+from sarcore.experiments.train_kinds import TrainClassifier
 from sarcore.models import ClassifierConfig
 
 

@@ -8,7 +8,7 @@ from sarcore.engine import FitConfig
 from sarcore.errors import DataError
 from sarcore.experiments import generation
 from sarcore.experiments.progress import Silent
-from sarcore.experiments.train_config import TrainBegan
+from sarcore.experiments.train_kinds import TrainBegan
 from sarcore.models import BEGANConfig
 
 

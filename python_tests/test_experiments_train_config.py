@@ -9,17 +9,15 @@ import pytest
 from sarcore.cli import main
 from sarcore.engine import FitConfig
 from sarcore.errors import SarcoreError
-from sarcore.experiments import classification, generation
+from sarcore.experiments import classification, generation, translation
 from sarcore.experiments.train_config import (
-    KINDS,
-    TrainBegan,
-    TrainClassifier,
     build,
     layered,
     read_config,
     write_config,
 )
-from sarcore.models import BEGANConfig, ClassifierConfig
+from sarcore.experiments.train_kinds import KINDS, TrainBegan, TrainClassifier, TrainCycleGAN, TrainPix2Pix
+from sarcore.models import BEGANConfig, ClassifierConfig, CycleGANConfig, Pix2PixConfig
 
 BEGAN = TrainBegan(
     Path("/patches"),
@@ -35,6 +33,15 @@ CLASSIFIER = TrainClassifier(
     ClassifierConfig(depth=18, head=(), optimizer="sgd", lr=0.5, augment="speckle", speckle_looks=(2.0, 3.0)),
     FitConfig(steps=1),
 )  # fmt: skip
+CYCLEGAN = TrainCycleGAN(
+    Path("/pairs"), Path("/pairs.csv"), "sorabatake", 64, False, 0.2,
+    CycleGANConfig.preset("sorabatake", width=8, speckle_looks=4.5, learn_looks=True, lambda_identity=0.25),
+    FitConfig(steps=1),
+)  # fmt: skip
+PIX2PIX = TrainPix2Pix(
+    Path("/pairs"), None, "junyanz", model=Pix2PixConfig.preset("junyanz", direction="BtoA", lambda_l1=7.0),
+    fit=FitConfig(steps=1),
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -48,6 +55,7 @@ def asked(monkeypatch):
 
     monkeypatch.setattr(generation, "train_began", train)
     monkeypatch.setattr(classification, "train_classifier", train)
+    monkeypatch.setattr(translation, "train_translation", train)
     return seen
 
 
@@ -59,7 +67,7 @@ def error_of(capsys):
 # --- files ---
 
 
-@pytest.mark.parametrize("config", [BEGAN, CLASSIFIER, TrainBegan(Path("/x")), TrainClassifier(Path("/x"))])
+@pytest.mark.parametrize("config", [BEGAN, CLASSIFIER, CYCLEGAN, PIX2PIX, *(cls(Path("/x")) for cls in KINDS.values())])
 def test_a_written_file_gives_the_same_settings(config, tmp_path):
     kind, values = read_config(write_config(tmp_path, config))
     assert build(KINDS[kind], layered(kind, values)) == config
@@ -95,7 +103,7 @@ def test_every_setting_of_the_example_differs_from_its_default():
         ("class_name = 3", r": class_name is 3; give a string"),
         ("data = 3", r": data is 3; give a path as a string"),
         ("kind = 'classifier'", "is of kind 'classifier', not 'began'; use `sarcore train classifier`"),
-        ("kind = 'cyclegan'", 'is of kind \'cyclegan\'; give kind = "began" or kind = "classifier"'),
+        ("kind = 'stylegan'", 'is of kind .stylegan.; give kind = "began" or kind = "classifier" or kind = "cyclegan"'),
         ("steps =", "is no TOML file"),
     ],
 )
@@ -146,6 +154,17 @@ def test_without_anything_the_defaults_hold(asked):
     assert asked[1]["resume"] is False
 
 
+def test_translations_have_their_direction_and_their_crops(asked):
+    assert main(["train", "pix2pix", "pairs", "--out", "run", "--direction", "BtoA", "--crop", "80"]) == 0
+    assert main(["train", "cyclegan", "pairs", "--out", "run", "--preset", "junyanz", "--lambda-cycle", "5"]) == 0
+    assert [call["config"] for call in asked] == [
+        TrainPix2Pix(Path("pairs"), crop=80, model=Pix2PixConfig.preset("sarcore", direction="BtoA")),
+        TrainCycleGAN(
+            Path("pairs"), preset="junyanz", model=CycleGANConfig.preset("junyanz", lambda_cycle=5.0)
+        ),
+    ]  # fmt: skip
+
+
 def test_a_run_is_repeated_from_its_folder_with_changes(asked, tmp_path):
     write_config(tmp_path, CLASSIFIER)
     assert main(["train", "--from", str(tmp_path), "--lr", "0.25"]) == 0
@@ -162,6 +181,7 @@ def test_a_run_is_repeated_from_its_folder_with_changes(asked, tmp_path):
         (["began", "x", "--out", "y", "--widht", "4"], "Unrecognized options: --widht, 4 Perhaps you meant: --width"),
         (["classifier", "x", "--out", "y", "--batchsize", "4"], "Perhaps you meant: --batch-size"),
         (["began", "x", "--out", "y", "--preset", "mine"], "invalid choice 'mine'"),
+        (["pix2pix", "x", "--out", "y", "--direction", "BtoC"], "invalid choice 'BtoC'"),
         (["began", "x", "--out", "y", "--steps", "many"], "--steps: invalid literal"),
         (["began", "x"], "--out"),
         (["began", "--out", "y"], "PATH"),
@@ -181,6 +201,7 @@ def test_wrong_options_are_2_with_the_nearest_one(arguments, says, capsys):
             "--size follows from the patches and the scenario; leave it out",
         ),
         (["classifier", "x", "--out", "y", "--total_steps=9"], "--total-steps follows from steps"),
+        (["cyclegan", "x", "--out", "y", "--pool-size", "9"], "--pool-size follows from --crop"),
         (["began", "x", "--out", "y", "--steps", "0"], "steps is 0; give at least 1"),
         (["began", "x", "--out", "y", "--gamma", "2"], "gamma must lie in (0, 1], 2.0 was given"),
         (["began", "x", "--out", "y", "--accumulate", "3"], "batch_size 16 is no multiple of accumulate, 3"),

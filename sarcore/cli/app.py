@@ -19,26 +19,33 @@ import tyro
 from sarcore.cli.bench_loader import bench_loader
 from sarcore.cli.demo import demo
 from sarcore.cli.doctor import doctor
-from sarcore.cli.experiment import augmentation
+from sarcore.cli.experiment import augmentation, translation
+from sarcore.cli.export import export
 from sarcore.cli.filters import despeckle, speckle
 from sarcore.cli.metrics import metrics
+from sarcore.cli.pairs import pairs
 from sarcore.cli.patches import generate, simulate
+from sarcore.cli.prep import crop, stitch, warp
+from sarcore.cli.prep_register import register
+from sarcore.cli.prep_remote import download, search
 from sarcore.cli.radiometry import radiometry
 from sarcore.cli.results import evaluate, report
 from sarcore.cli.split import split
 from sarcore.cli.tile import tile
+from sarcore.cli.translate import translate
 from sarcore.cli.watch import watch
 from sarcore.errors import SarcoreError
 
 DESCRIPTION = """SAR images: add speckle, filter it, find the unit. Patches: cut from scenes, split, simulate, generate,
-classify, compare.
+classify, compare. SAR and optical: bring onto one grid, pair, translate, export.
 
 Start with `sarcore demo`. Every command takes --debug for the full traceback of an error. A run that was
 interrupted goes on when the same command is given again."""
 
 GROUPS = {
-    "train": "Train a network: began or classifier.",
-    "experiment": "Run a study: augmentation.",
+    "prep": "Bring two satellites' files onto one grid: search, download, crop, warp, stitch, register.",
+    "train": "Train a network: began, classifier, cyclegan or pix2pix.",
+    "experiment": "Run a study: augmentation or translation.",
 }
 Command: TypeAlias = "Callable[..., None] | Mapping[str, Command]"
 COMMANDS: dict[str, Command] = {
@@ -48,13 +55,24 @@ COMMANDS: dict[str, Command] = {
     "speckle": speckle,
     "despeckle": despeckle,
     "radiometry": radiometry,
+    "prep": {
+        "search": search,
+        "download": download,
+        "crop": crop,
+        "warp": warp,
+        "stitch": stitch,
+        "register": register,
+    },
     "tile": tile,
+    "pairs": pairs,
     "split": split,
     "train": {},  # begun by `run`: its commands take the engine, and so seconds to import
     "generate": generate,
+    "translate": translate,
     "evaluate": evaluate,
     "metrics": metrics,
-    "experiment": {"augmentation": augmentation},
+    "export": export,
+    "experiment": {"augmentation": augmentation, "translation": translation},
     "report": report,
     "watch": watch,
     "bench-loader": bench_loader,

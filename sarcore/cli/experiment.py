@@ -1,11 +1,11 @@
-"""``sarcore experiment augmentation``."""
+"""``sarcore experiment augmentation|translation``."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import arg
+from tyro.conf import Positional, arg
 
 from sarcore.cli import tables
 from sarcore.cli.progress import ConsoleProgress
@@ -14,6 +14,7 @@ from sarcore.models.began_config import PresetName
 
 if TYPE_CHECKING:
     from sarcore.experiments.augmentation_config import AugmentationConfig
+    from sarcore.experiments.translation_study_config import TranslationStudyConfig
 
 
 def augmentation(
@@ -89,3 +90,81 @@ def compare(config: AugmentationConfig, run_dir: Path) -> None:
         progress.note("Writing the page")
         page = write_report(run_dir)
     tables.comparison(results, page, progress.console)
+
+
+def translation(
+    data: Annotated[Positional[Path], arg(metavar="DATA")],
+    /,
+    *,
+    out: Path | None = None,
+    manifest: Path | None = None,
+    shifts: tuple[int, ...] = (0, 1, 2, 4, 8, 16),
+    rotations: tuple[float, ...] = (),
+    seeds: int = 3,
+    steps: int = 2000,
+    crop: int = 128,
+    batch_size: int = 4,
+    width: int = 16,
+    pix2pix_depth: int = 5,
+    cyclegan_depth: int = 3,
+    lr: float = 5e-4,
+    speckle_looks: float | None = None,
+    classifier: Path | None = None,
+    test_fraction: float = 0.3,
+    split_seed: int = 0,
+    precision: Precision = "32-true",
+    channels_last: bool = False,
+    budget: float | None = None,
+) -> None:
+    """Find the misregistration of the training pairs at which CycleGAN overtakes Pix2Pix, in both directions.
+
+    The optical images of the training are shifted against the SAR images, each scene in a direction of its own; those
+    of the test, other scenes, never are. What estimated_offsets.csv in the folder says of the registration is corrected
+    first. Every training is kept in the run folder: the same command again does only what is left, and more seeds,
+    shifts and rotations may be asked for. Ends with a table, results.csv and one HTML page.
+
+    Args:
+        data: Folder of pairs.
+        out: Run folder; runs/<data>-translation without it.
+        manifest: File that `sarcore split` wrote for the folder; its part test is the test.
+        shifts: Pixels, 0 among them.
+        rotations: Degrees; trainings on turned optical images, beside those on shifted ones.
+        seeds: Trainings of each kind; an interval needs at least two.
+        steps: Steps of every training.
+        crop: Side of the random crops, pixels.
+        batch_size: Crops per step.
+        width: Filters of the first layer of all networks.
+        pix2pix_depth: Levels of the U-Net of Pix2Pix.
+        cyclegan_depth: Residual blocks of the generators of CycleGAN.
+        lr: Learning rate of all networks; it falls to 0 over the second half.
+        speckle_looks: Compare with generators of SAR images that end in a speckle layer of so many looks.
+        classifier: Run of a classifier of such SAR images, whose features SAR-KID takes.
+        test_fraction: Share of the pairs, whole scenes, for the test, where the folder names no part test.
+        split_seed: Seed of the split by scene.
+        precision: Arithmetic of all trainings.
+        channels_last: Keep the weights channels-last.
+        budget: Minutes after which no further training is begun.
+    """
+    settings = dict(locals())
+    from sarcore.experiments.translation_study_config import TranslationStudyConfig
+
+    run_dir = settings.pop("out") or Path("runs") / f"{data.resolve().name}-translation"
+    minutes = settings.pop("budget")
+    overtake(TranslationStudyConfig(**settings), run_dir, minutes)
+
+
+def overtake(config: TranslationStudyConfig, run_dir: Path, budget: float | None) -> None:
+    """Run the study with progress, then show its table and write its page."""
+    from sarcore.engine.distributed import is_main_process
+    from sarcore.experiments.progress import Silent
+    from sarcore.experiments.translation_study import run_study
+    from sarcore.report import write_report
+
+    if not is_main_process():
+        run_study(config, run_dir, Silent(), budget=budget)
+        return
+    with ConsoleProgress(run_dir) as progress:
+        results = run_study(config, run_dir, progress, budget=budget)
+        progress.note("Writing the page")
+        page = write_report(run_dir)
+    tables.study(results, page, progress.console)

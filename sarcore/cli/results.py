@@ -54,7 +54,7 @@ def report(
     The page needs no server and no network. A run that is training, was killed or lost files has a page too.
 
     Args:
-        run: Run folder of `train` or of `experiment augmentation`.
+        run: Run folder of `train` or of `experiment`.
         others: More run folders of `train`, side by side on the page.
         out: The page; report.html in the folder of the run without it. Several runs need it.
         price: EUR per hour of the machine, for the cost of the training.

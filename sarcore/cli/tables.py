@@ -55,3 +55,45 @@ def classification(scores: Mapping[str, Any], classes: list[str], title: str, co
     for label, recall in zip(classes, scores["recall"], strict=True):
         table.add_row(f"Recall of {label}", "–" if recall is None else f"{100 * recall:.1f}")
     console.print(table)
+
+
+def translation(rows: Mapping[str, Mapping[str, float | None]], title: str, console: Console) -> None:
+    """Scores of the weights of a translation beside those of what has learnt nothing, one column each."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("score")
+    for name in rows:
+        table.add_column(name.replace("_", " "), justify="right")
+    for score in next(iter(rows.values())):
+        values = [row[score] for row in rows.values()]
+        table.add_row(score, *("–" if value is None else f"{value:.4g}" for value in values))
+    console.print(table)
+
+
+def study(results: Mapping[str, Any], page: Path, console: Console) -> None:
+    """The arms of the study of misregistration, where CycleGAN overtakes Pix2Pix, and where the page is."""
+    names = list(dict.fromkeys(name for row in results["rows"] for name in row["scores"]))
+    for direction, title in (("AtoB", "SAR to optical"), ("BtoA", "optical to SAR")):
+        table = Table(title=f"{title}: mean (95 % interval)", title_justify="left", box=SIMPLE_HEAD)
+        table.add_column("training")
+        shown = [name for name in names if any(name in row["scores"] for row in _of(results, direction))]
+        for name in shown:
+            table.add_column(name, justify="right")
+        for row in _of(results, direction):
+            table.add_row(row["arm"].replace("_", " "), *(_interval(row["scores"].get(name)) for name in shown))
+        colour = results["mean_colour"][direction]
+        table.add_row("mean colour", *("–" if colour.get(n) is None else f"{colour[n]:.3g}" for n in shown))
+        console.print(table)
+    for text in results["sentences"]:
+        console.print(text, markup=False, soft_wrap=True)
+    console.print(f"Page: {page.resolve()}", markup=False, soft_wrap=True)
+
+
+def _of(results: Mapping[str, Any], direction: str) -> list[Mapping[str, Any]]:
+    return [row for row in results["rows"] if row["direction"] == direction]
+
+
+def _interval(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return "–"
+    mean, low, high = found["mean"], found["low"], found["high"]
+    return f"{mean:.3g}" if low is None else f"{mean:.3g} ({low:.3g}…{high:.3g})"

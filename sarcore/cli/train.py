@@ -1,4 +1,4 @@
-"""``sarcore train began`` and ``sarcore train classifier``: settings on the command line, over a file, over a preset.
+"""``sarcore train began|classifier|cyclegan|pix2pix``: settings on the command line, over a file, over a preset.
 
 The modules of the engine are imported with this one: `sarcore.cli.app` imports it for the command `train` alone.
 """
@@ -14,10 +14,19 @@ from tyro.conf import arg
 
 from sarcore.cli import tables
 from sarcore.cli.progress import ConsoleProgress
-from sarcore.cli.train_options import BeganOptions, ClassifierOptions, RunOptions, Start, start
+from sarcore.cli.train_options import (
+    BeganOptions,
+    ClassifierOptions,
+    CycleGANOptions,
+    Pix2PixOptions,
+    RunOptions,
+    Start,
+    start,
+)
 from sarcore.engine.distributed import is_main_process
-from sarcore.experiments import classification, generation
-from sarcore.experiments.train_config import TrainBegan, TrainClassifier, build, nested
+from sarcore.experiments import classification, generation, translation
+from sarcore.experiments.train_config import build, nested
+from sarcore.experiments.train_kinds import TrainBegan, TrainClassifier, TrainConfig, TrainCycleGAN, TrainPix2Pix
 
 Flat = arg(name="")
 
@@ -25,12 +34,15 @@ Flat = arg(name="")
 def commands(words: Sequence[str]) -> tuple[list[str], dict[str, Callable[..., None]]]:
     """The commands of `train`, their defaults those that the words name, and the words to parse."""
     begin = start(words)
-    return begin.words, {"began": _began(begin), "classifier": _classifier(begin)}
+    makers = {"began": _began, "classifier": _classifier, "cyclegan": _cyclegan, "pix2pix": _pix2pix}
+    return begin.words, {name: make(begin) for name, make in makers.items()}
 
 
 def _began(begin: Start) -> Callable[..., None]:
     def began(
-        *, run: Annotated[RunOptions, Flat] = begin.run, settings: Annotated[BeganOptions, Flat] = begin.began
+        *,
+        run: Annotated[RunOptions, Flat] = begin.run,
+        settings: Annotated[BeganOptions, Flat] = begin.settings["began"],
     ) -> None:
         """Train a BEGAN on a folder of patches, or on one of its classes.
 
@@ -52,7 +64,9 @@ def _began(begin: Start) -> Callable[..., None]:
 
 def _classifier(begin: Start) -> Callable[..., None]:
     def classifier(
-        *, run: Annotated[RunOptions, Flat] = begin.run, settings: Annotated[ClassifierOptions, Flat] = begin.classifier
+        *,
+        run: Annotated[RunOptions, Flat] = begin.run,
+        settings: Annotated[ClassifierOptions, Flat] = begin.settings["classifier"],
     ) -> None:
         """Train a ResNet on some scenes of a folder, choose the best checkpoint on others, score it on the rest.
 
@@ -78,14 +92,64 @@ def _classifier(begin: Start) -> Callable[..., None]:
     return classifier
 
 
+def _cyclegan(begin: Start) -> Callable[..., None]:
+    def cyclegan(
+        *,
+        run: Annotated[RunOptions, Flat] = begin.run,
+        settings: Annotated[CycleGANOptions, Flat] = begin.settings["cyclegan"],
+    ) -> None:
+        """Train a CycleGAN between SAR (A) and optical (B) images, both ways at once, partners or not.
+
+        Every setting may come from a TOML file (--config) or from an earlier run (--from); the command line goes over
+        the file, the file over the preset. Settings are kept as config.toml in the run folder.
+
+        Args:
+            run: Which run it is.
+            settings: All settings.
+        """
+        _translation(build(TrainCycleGAN, nested(settings)), run, begin)
+
+    return cyclegan
+
+
+def _pix2pix(begin: Start) -> Callable[..., None]:
+    def pix2pix(
+        *,
+        run: Annotated[RunOptions, Flat] = begin.run,
+        settings: Annotated[Pix2PixOptions, Flat] = begin.settings["pix2pix"],
+    ) -> None:
+        """Train a Pix2Pix on pairs of SAR (A) and optical (B) images that lie on one grid, in one --direction.
+
+        Every setting may come from a TOML file (--config) or from an earlier run (--from); the command line goes over
+        the file, the file over the preset. Settings are kept as config.toml in the run folder.
+
+        Args:
+            run: Which run it is.
+            settings: All settings.
+        """
+        _translation(build(TrainPix2Pix, nested(settings)), run, begin)
+
+    return pix2pix
+
+
+def _translation(chosen: TrainCycleGAN | TrainPix2Pix, run: RunOptions, begin: Start) -> None:
+    with _progress(run.out) as progress:
+        repeats = _repeats(run.source, begin, chosen)
+        results = translation.train_translation(chosen, run.out, progress, resume=run.resume, repeats=repeats)
+    console = progress.console
+    console.print(f"{_steps(results)}; run: {run.out}", markup=False, soft_wrap=True)
+    part = next((name for name in ("test", "val") if name in results), None)
+    if part is not None:
+        tables.translation(results[part], f"{results['pairs'][part]} images of the part {part}", console)
+
+
 def _progress(out: Path) -> ConsoleProgress:
     return ConsoleProgress(out) if is_main_process() else ConsoleProgress(console=Console(quiet=True))
 
 
-def _repeats(source: Path | None, begin: Start, chosen: TrainBegan | TrainClassifier) -> Path | None:
+def _repeats(source: Path | None, begin: Start, chosen: TrainConfig) -> Path | None:
     """The run whose data must be unchanged: none where other data were named."""
-    of_file = begin.began.data if isinstance(chosen, TrainBegan) else begin.classifier.data
-    return source if chosen.data == of_file else None
+    return source if chosen.data == begin.settings[chosen.KIND].data else None
 
 
 def _steps(facts: Mapping[str, Any]) -> str:

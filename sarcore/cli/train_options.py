@@ -13,16 +13,9 @@ from tyro.conf import Positional, Suppress, arg
 
 from sarcore.engine import FitConfig
 from sarcore.errors import SarcoreError
-from sarcore.experiments.train_config import (
-    CONFIG_FILE,
-    KINDS,
-    TrainBegan,
-    TrainClassifier,
-    layered,
-    read_config,
-    section_classes,
-)
-from sarcore.models import BEGANConfig, ClassifierConfig
+from sarcore.experiments.train_config import CONFIG_FILE, layered, read_config, section_classes
+from sarcore.experiments.train_kinds import KINDS, TrainBegan, TrainClassifier, TrainCycleGAN, TrainPix2Pix
+from sarcore.models import BEGANConfig, ClassifierConfig, CycleGANConfig, Pix2PixConfig
 
 # These classes check nothing: a value of a file may be wrong until the command line has replaced another one.
 
@@ -55,6 +48,27 @@ class _Classifier(ClassifierConfig):
 
 
 @dataclass(frozen=True)
+class _CycleGAN(CycleGANConfig):
+    channels_a: Suppress[int] = 1
+    channels_b: Suppress[int] = 3
+    total_steps: Suppress[int] = 0
+    pool_size: Suppress[int] = 256
+
+    def __post_init__(self) -> None:
+        """Leave the checks to `train_config.build`."""
+
+
+@dataclass(frozen=True)
+class _Pix2Pix(Pix2PixConfig):
+    channels_a: Suppress[int] = 1
+    channels_b: Suppress[int] = 3
+    total_steps: Suppress[int] = 0
+
+    def __post_init__(self) -> None:
+        """Leave the checks to `train_config.build`."""
+
+
+@dataclass(frozen=True)
 class BeganOptions(TrainBegan):
     """`TrainBegan` on the command line."""
 
@@ -80,6 +94,33 @@ class ClassifierOptions(TrainClassifier):
 
 
 @dataclass(frozen=True)
+class CycleGANOptions(TrainCycleGAN):
+    """`TrainCycleGAN` on the command line."""
+
+    data: Positional[Path]
+    model: _CycleGAN = _CycleGAN()
+    fit: _Fit = _Fit(steps=1)
+
+    def __post_init__(self) -> None:
+        """Leave the checks to `train_config.build`."""
+
+
+@dataclass(frozen=True)
+class Pix2PixOptions(TrainPix2Pix):
+    """`TrainPix2Pix` on the command line."""
+
+    data: Positional[Path]
+    model: _Pix2Pix = _Pix2Pix()
+    fit: _Fit = _Fit(steps=1)
+
+    def __post_init__(self) -> None:
+        """Leave the checks to `train_config.build`."""
+
+
+OPTIONS: dict[str, Any] = {cls.KIND: cls for cls in (BeganOptions, ClassifierOptions, CycleGANOptions, Pix2PixOptions)}
+
+
+@dataclass(frozen=True)
 class RunOptions:
     """Which run it is, and what its settings start from."""
 
@@ -99,8 +140,8 @@ class Start:
 
     words: list[str]
     """The arguments, the kind of the file in front where it was left out."""
-    began: BeganOptions
-    classifier: ClassifierOptions
+    settings: dict[str, Any]
+    """The options of every kind, those of the file in the one it is of."""
     run: RunOptions
     """Its folder is `tyro.MISSING` where it must be given."""
 
@@ -127,12 +168,12 @@ def start(words: Sequence[str]) -> Start:
             words.insert(0, kind)
     if kind is not None:
         _check_derived(words, kind)
-    began, classifier = (
-        _options(options, given if kind == name else {}, preset if kind == name else None, str(path))
-        for name, options in (("began", BeganOptions), ("classifier", ClassifierOptions))
-    )
+    settings = {
+        name: _options(cls, given if kind == name else {}, preset if kind == name else None, str(path))
+        for name, cls in OPTIONS.items()
+    }
     out = tyro.MISSING if source is None else _repeat_of(Path(source))
-    return Start(words, began, classifier, RunOptions(out))
+    return Start(words, settings, RunOptions(out))
 
 
 def _options(cls: Any, given: dict[str, Any], preset: str | None, where: str) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sarcore.engine import FitConfig
 from sarcore.experiments.patches import Filter, Precision, Scenario
-from sarcore.experiments.train_config import TrainBegan, TrainClassifier
+from sarcore.experiments.train_kinds import TrainBegan, TrainClassifier
 from sarcore.models import BEGANConfig, ClassifierConfig, check_depth
 from sarcore.models.began_config import PresetName
 

@@ -30,7 +30,8 @@ from sarcore.experiments.runs import (
     trained_on,
     weights_text,
 )
-from sarcore.experiments.train_config import TrainClassifier, settings
+from sarcore.experiments.train_config import settings
+from sarcore.experiments.train_kinds import TrainClassifier
 from sarcore.experiments.validations import classifier_validation
 from sarcore.metrics.classification import (
     balanced_accuracy,

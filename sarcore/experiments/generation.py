@@ -29,7 +29,8 @@ from sarcore.experiments.patches import (
 )
 from sarcore.experiments.progress import Progress
 from sarcore.experiments.runs import RESULTS_FILE, chosen_weights, fit_facts, start_run, weights_text
-from sarcore.experiments.train_config import TrainBegan, settings
+from sarcore.experiments.train_config import settings
+from sarcore.experiments.train_kinds import TrainBegan
 from sarcore.experiments.validations import generator_validation
 from sarcore.models import BEGAN, BEGANConfig
 from sarcore.ops import resample

@@ -6,17 +6,19 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch import Tensor
 
-from sarcore.data import PatchFolder, Split, data_fingerprint
+from sarcore.data import PairedFolder, PatchFolder, Split, UnpairedFolder, data_fingerprint
 from sarcore.engine import FitResult, RunLock, load_weights, write_run_info
 from sarcore.engine.checkpoint import by_score
 from sarcore.engine.distributed import from_main
 from sarcore.errors import DataError, SarcoreError
-from sarcore.experiments.train_config import MAY_CHANGE, TrainConfig, settings, write_config
+from sarcore.experiments.train_config import MAY_CHANGE, settings, write_config
+from sarcore.experiments.train_kinds import TrainConfig
 
+Folder: TypeAlias = PatchFolder | PairedFolder | UnpairedFolder
 RUN_FILE = "run.json"
 RESULTS_FILE = "results.json"
 _GOING_ON: dict[str, Any] = {"may_change": MAY_CHANGE, "may_grow": ["steps"]}
@@ -26,7 +28,7 @@ def open_run(
     run_dir: Path,
     command: str,
     config: Mapping[str, Any],
-    folder: PatchFolder,
+    folder: Folder,
     seeds: Sequence[int],
     *,
     may_change: Sequence[str] = (),
@@ -70,22 +72,31 @@ def _check_same(run_dir: Path, recorded: Mapping[str, Any], may_change: Sequence
 
 
 def start_run(
-    run_dir: Path, config: TrainConfig, folder: PatchFolder, split: Split, *, resume: bool, repeats: Path | None
+    run_dir: Path,
+    config: TrainConfig,
+    folder: Folder,
+    split: Split,
+    *,
+    resume: bool,
+    repeats: Path | None,
+    items: int | None = None,
 ) -> int:
     """Open the folder of a training and write ``config.toml`` and ``split.json``, in the main process alone.
 
     Returns the steps that the run in it was to have before, 0 for a new one. Raises what `open_run` and, for the run
-    that it ``repeats``, `check_same_data` raise, and ``DataError`` where the patches to train on are fewer than a
-    batch: in every process, before anything is written.
+    that it ``repeats``, `check_same_data` raise, and ``DataError`` where the ``items`` to train on (those of the split
+    without it) are fewer than a batch: in every process, before anything is written.
     """
+    count = len(split.train) if items is None else items
+    what = "patches" if isinstance(folder, PatchFolder) else "pairs"
     recorded = {name: value for name, value in settings(config).items() if name not in config.DERIVED}
-    if recorded.get("split") is not None:
-        recorded["split"] = hashlib.sha256(repr(split).encode()).hexdigest()[:16]
+    for name in {"split", "manifest"} & {name for name, value in recorded.items() if value is not None}:
+        recorded[name] = hashlib.sha256(repr(split).encode()).hexdigest()[:16]
 
     def start() -> int:
-        if len(split.train) < config.fit.batch_size:
+        if count < config.fit.batch_size:
             raise DataError(
-                f"{folder.root}: {len(split.train)} patches to train on are fewer than a batch of "
+                f"{folder.root}: {count} {what} to train on are fewer than a batch of "
                 f"{config.fit.batch_size}; lower --batch-size or --val-fraction"
             )
         if repeats is not None:
@@ -111,12 +122,12 @@ def recorded_config(run_dir: Path) -> dict[str, Any]:
     return config
 
 
-def trained_on(run_dir: Path, folder: PatchFolder) -> bool:
+def trained_on(run_dir: Path, folder: Folder) -> bool:
     """Whether the folder holds what the run was trained on."""
     return bool(recorded_config(run_dir).get("data_fingerprint") == data_fingerprint(folder))
 
 
-def check_same_data(run_dir: Path, folder: PatchFolder) -> None:
+def check_same_data(run_dir: Path, folder: Folder) -> None:
     """Raise ``SarcoreError`` unless the folder holds what the run was trained on."""
     if not trained_on(run_dir, folder):
         raise SarcoreError(
@@ -125,10 +136,10 @@ def check_same_data(run_dir: Path, folder: PatchFolder) -> None:
         )
 
 
-def chosen_weights(run: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def chosen_weights(run: Path, kind: str | tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """`load_weights` of the best checkpoint of a run, of the last one where none was validated.
 
-    Raises ``CheckpointError`` as `load_weights`.
+    ``kind`` is that of the run, or those that it may be of. Raises ``CheckpointError`` as `load_weights`.
     """
     return load_weights(run, kind=kind, which="best" if by_score(run) else "last")
 

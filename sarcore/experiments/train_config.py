@@ -1,20 +1,16 @@
-"""What decides a training: one dataclass per kind of model, and its TOML file in the run folder."""
+"""The settings of a training in layers, preset, file and command line, and as a TOML file in the run folder."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias, TypeVar, cast, get_args
+from typing import Any, TypeAlias, TypeVar, cast, get_args, get_type_hints
 
 from sarcore import __version__
-from sarcore.engine import FitConfig
 from sarcore.errors import SarcoreError
 from sarcore.experiments.config_file import checked, read_toml, write_toml
-from sarcore.experiments.patches import Scenario
-from sarcore.models import BEGANConfig, ClassifierConfig, check_depth
-from sarcore.models.began_config import PresetName
+from sarcore.experiments.train_kinds import KINDS, TrainConfig
 
 CONFIG_FILE = "config.toml"
 SECTIONS = ("model", "fit")
@@ -23,90 +19,9 @@ MAY_CHANGE = (
     "data", "num_workers", "accelerator", "log_every", "sample_every", "validate_every",
     "patience", "checkpoint_every", "keep_last", "keep_best",
 )  # fmt: skip
-_BEGAN = BEGANConfig.preset("sarcore")
-_BEGAN_FIT = FitConfig(steps=20_000, sample_every=500, checkpoint_every=500)
-_CLASSIFIER = ClassifierConfig()
-_CLASSIFIER_FIT = FitConfig(steps=2000, batch_size=32)
-
-
-@dataclass(frozen=True)
-class TrainBegan:
-    """A BEGAN on the patches of a folder, or of one of its classes.
-
-    >>> TrainBegan(Path("patches")).fit.steps
-    20000
-    """
-
-    KIND: ClassVar[str] = "began"
-    DERIVED: ClassVar[Mapping[str, str]] = {"size": "the patches and the scenario", "channels": "the patches"}
-
-    data: Path
-    """Folder with one sub-folder of patches per class."""
-    class_name: str | None = None
-    """Class to learn; all patches without it."""
-    scenario: Scenario = "simple"
-    """simple: crops of half the side; intermediate: patches at half resolution; hard: whole patches."""
-    preset: PresetName = "sarcore"
-    """The original network (berthelot), the paper's (marmanis), or this project's (sarcore)."""
-    val_fraction: float = 0.1
-    """Share of the patches to hold out, whole scenes, to choose the best checkpoint by; 0 holds out none."""
-    model: BEGANConfig = _BEGAN
-    fit: FitConfig = _BEGAN_FIT
-
-    def __post_init__(self) -> None:
-        check_fraction("val_fraction", self.val_fraction)
-
-
-@dataclass(frozen=True)
-class TrainClassifier:
-    """A ResNet on the training scenes of a folder, chosen on its validation scenes, scored on its test scenes.
-
-    >>> TrainClassifier(Path("patches")).model.depth
-    50
-    """
-
-    KIND: ClassVar[str] = "classifier"
-    DERIVED: ClassVar[Mapping[str, str]] = {
-        "channels": "the patches",
-        "classes": "the folder",
-        "total_steps": "steps",
-        "domain": "the radiometry of the patches",
-        "limits": "the radiometry of the patches",
-    }
-
-    data: Path
-    """Folder with one sub-folder of patches per class."""
-    split: Path | None = None
-    """File that `sarcore split` wrote for the folder; it replaces the split by scene."""
-    init: str = "random"
-    """"random", a file of ImageNet weights (.safetensors or .pth), or a sarcore classifier run."""
-    val_fraction: float = 0.1
-    """Share of the patches to hold out, whole scenes, to choose the best checkpoint by; 0 holds out none."""
-    test_fraction: float = 0.2
-    """Share of the patches to hold out, whole scenes, for the scores at the end."""
-    model: ClassifierConfig = _CLASSIFIER
-    fit: FitConfig = _CLASSIFIER_FIT
-
-    def __post_init__(self) -> None:
-        check_depth(self.model.depth)  # before anything is written
-        check_fraction("val_fraction", self.val_fraction)
-        check_fraction("test_fraction", self.test_fraction)
-
-
-TrainConfig: TypeAlias = TrainBegan | TrainClassifier
-KINDS: dict[str, type[TrainBegan] | type[TrainClassifier]] = {cls.KIND: cls for cls in (TrainBegan, TrainClassifier)}
-Config = TypeVar("Config", TrainBegan, TrainClassifier)
+Config = TypeVar("Config", bound=TrainConfig)
 Values: TypeAlias = dict[str, Any]
 """Settings by field, those of the sections as dictionaries of their own; fields may be missing."""
-
-
-def check_fraction(name: str, value: float) -> None:
-    """Raise ValueError for a share that is not in [0, 1).
-
-    >>> check_fraction("val_fraction", 0.1)
-    """
-    if not 0.0 <= value < 1.0:
-        raise ValueError(f"{name} is {value}; give a share from 0 up to, not including, 1.")
 
 
 def read_config(path: Path, kind: str | None = None) -> tuple[str, Values]:
@@ -117,7 +32,7 @@ def read_config(path: Path, kind: str | None = None) -> tuple[str, Values]:
     Raises:
         SarcoreError: the file cannot be read, is of another kind, or has fields that are unknown or of another type.
 
-    >>> import tempfile
+    >>> import tempfile; from sarcore.experiments.train_kinds import TrainBegan
     >>> read_config(write_config(Path(tempfile.mkdtemp()), TrainBegan(Path("patches"))))[1]["fit"]["steps"]
     20000
     """
@@ -144,9 +59,10 @@ def read_config(path: Path, kind: str | None = None) -> tuple[str, Values]:
     return named, {**checked(cls, content, where=f"{path}:", derived={}, others=homes), **values}
 
 
-def section_classes(cls: type[TrainBegan] | type[TrainClassifier]) -> dict[str, type]:
+def section_classes(cls: Any) -> dict[str, type]:
     """The dataclass of each section.
 
+    >>> from sarcore.experiments.train_kinds import TrainBegan
     >>> section_classes(TrainBegan)["model"].__name__
     'BEGANConfig'
     """
@@ -166,15 +82,15 @@ def layered(kind: str, given: Values, *, preset: str | None = None, where: str =
     """
     cls = KINDS[kind]
     values: Values = {f.name: f.default for f in dataclasses.fields(cls) if f.default is not dataclasses.MISSING}
-    if cls is TrainBegan:
+    if "preset" in values:
         if preset and given.get("preset", preset) != preset:
             raise SarcoreError(
                 f"{where} holds the settings of preset {given['preset']!r}, which would win over those of {preset!r}; "
                 f"give --preset {given['preset']} or a file without them"
             )
-        chosen = preset or given.get("preset", TrainBegan.preset)
-        if chosen in get_args(PresetName):  # an unknown one is refused where the whole command line is known
-            values |= {"preset": chosen, "model": BEGANConfig.preset(cast(PresetName, chosen))}
+        chosen = preset or given.get("preset", values["preset"])
+        if chosen in get_args(get_type_hints(cls)["preset"]):  # an unknown one is refused with the whole command line
+            values |= {"preset": chosen, **cast(Any, cls).of_preset(chosen)}
     parts = {section: {**_fields(values[section]), **given.get(section, {})} for section in SECTIONS}
     return {**values, **given, **parts}
 
@@ -182,6 +98,7 @@ def layered(kind: str, given: Values, *, preset: str | None = None, where: str =
 def nested(config: TrainConfig) -> Values:
     """All settings, those of the sections as dictionaries of their own.
 
+    >>> from sarcore.experiments.train_kinds import TrainBegan
     >>> build(TrainBegan, nested(TrainBegan(Path("patches")))) == TrainBegan(Path("patches"))
     True
     """
@@ -196,6 +113,7 @@ def _fields(settings: Any) -> Values:
 def build(cls: type[Config], values: Mapping[str, Any]) -> Config:
     """The dataclass of all settings; ValueError where one is out of range.
 
+    >>> from sarcore.experiments.train_kinds import TrainBegan
     >>> build(TrainBegan, {**layered("began", {}), "data": Path("patches")}) == TrainBegan(Path("patches"))
     True
     """
@@ -217,6 +135,7 @@ def write_config(run_dir: Path, config: TrainConfig) -> Path:
 def settings(config: TrainConfig) -> dict[str, Any]:
     """All settings side by side, as ``run.json`` and the checkpoints keep them.
 
+    >>> from sarcore.experiments.train_kinds import TrainBegan
     >>> settings(TrainBegan(Path("patches")))["width"]
     64
     """

@@ -1,0 +1,258 @@
+"""Trainings of CycleGAN and Pix2Pix on small folders of pairs: what they hold out, write, repeat and refuse."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sarcore import Radiometry
+from sarcore.cli import main
+from sarcore.data import PairedFolder, Split, write_image
+from sarcore.engine import read_metrics
+from sarcore.errors import CheckpointError, DataError, SarcoreError
+from sarcore.experiments.progress import Silent
+from sarcore.experiments.train_kinds import TrainCycleGAN, TrainPix2Pix
+from sarcore.experiments.translation import load_translation, load_translator, shown_pairs
+from sarcore.experiments.translation_pairs import open_pairs, part_of, sides, split_pairs, without_partners
+
+SMALL = ["--width", "4", "--d-width", "4", "--crop", "32", "--batch-size", "2", "--accelerator", "cpu"]
+KINDS = {"pix2pix": ["--depth", "3"], "cyclegan": ["--depth", "1"]}
+
+
+def images(root: Path, scenes: int = 6, *, size: tuple[int, int] = (40, 48), partners: bool = True) -> Path:
+    """Two pairs of every scene: B is brighter where A is, in three colours."""
+    rng = np.random.default_rng(0)
+    for scene in range(scenes):
+        for patch in range(2):
+            a = rng.integers(0, 256, (1, *size), dtype=np.uint8)
+            for name, image in (("s1", a), ("s2", np.concatenate([a // 2, a // 3, a // 4]))):
+                if name == "s2" and not partners and patch:
+                    continue
+                folder = root / f"{name}_{scene:03d}"
+                folder.mkdir(parents=True, exist_ok=True)
+                write_image(folder / f"x_{name}_{scene:03d}_p{patch}.png", image)
+    return root
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return images(tmp_path_factory.mktemp("pairs"))
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def run(request, folder, tmp_path_factory) -> tuple[str, Path]:
+    """A short training by the command line."""
+    out = tmp_path_factory.mktemp(request.param) / "run"
+    words = ["train", request.param, str(folder), "--out", str(out), "--steps", "6", "--checkpoint-every", "3"]
+    assert main([*words, *SMALL, *KINDS[request.param]]) == 0
+    return request.param, out
+
+
+def test_a_run_holds_out_scenes_and_writes_what_came_of_it(run, folder):
+    kind, out = run
+    results, split = json.loads((out / "results.json").read_text()), Split.load(out / "split.json")
+    scenes = PairedFolder.open(folder).scenes
+    assert {scenes[i] for i in split.train}.isdisjoint({scenes[i] for i in split.val})
+    assert results["pairs"] == {"train": len(split.train), "val": len(split.val)} == {"train": 10, "val": 2}
+    assert set(results["val"]) == {"weights", "mean_colour"}
+    assert results["best"]["name"] == "mae"
+    best = min((row["val/mae"], row["step"]) for row in read_metrics(out) if "val/mae" in row)
+    assert (pytest.approx(results["best"]["value"]), results["best"]["step"]) == best
+    assert results["val"]["weights"]["mae"] == pytest.approx(results["best"]["value"])
+    assert (kind == "cyclegan") == ("mae_ba" in results["val"]["weights"])
+
+
+def test_the_baseline_is_the_mean_colour_of_the_training_images(run, folder):
+    kind, out = run
+    split = Split.load(out / "split.json")
+    pairs = PairedFolder.open(folder)
+    colour = torch.stack([pairs[i][1] for i in split.train]).double().mean((0, 2, 3))
+    error = torch.stack([(pairs[i][1] - colour.view(3, 1, 1)).abs().mean() for i in split.val]).mean()
+    name = "mae_ab" if kind == "cyclegan" else "mae"
+    found = json.loads((out / "results.json").read_text())["val"]["mean_colour"][name]
+    assert found == pytest.approx(float(error), abs=1e-6)
+
+
+def test_a_checkpoint_says_all_that_a_translation_needs(run):
+    kind, out = run
+    task, meta = load_translation(out)
+    assert (meta["kind"], meta["training"]["crop"], not task.training) == (kind, 32, True)
+    assert meta["radiometry_a"] == meta["radiometry_b"] == Radiometry("digital", 0, 255).to_dict()
+    assert "classes" not in meta
+    assert meta["config"]["total_steps"] == 6
+    assert meta.get("direction") == ("AtoB" if kind == "pix2pix" else None)
+
+
+def test_a_translator_is_the_generator_of_its_direction(run):
+    kind, out = run
+    task, _ = load_translation(out)
+    x = torch.rand(1, 1, 33, 50)
+    translator = load_translator(out, "AtoB")
+    assert (translator.kind, translator.direction, translator.channels) == (kind, "AtoB", (1, 3))
+    assert torch.equal(translator(x), task.translate(x, "AtoB"))
+
+
+def test_the_other_direction_is_refused_by_name(run):
+    kind, out = run
+    if kind == "cyclegan":
+        assert load_translator(out, "BtoA").channels == (3, 1)
+        with pytest.raises(ValueError, match="translates both ways; give the direction AtoB or BtoA"):
+            load_translator(out)
+    else:
+        assert load_translator(out).direction == "AtoB"
+        with pytest.raises(CheckpointError, match="is a Pix2Pix AtoB, which makes optical images of SAR images"):
+            load_translator(out, "BtoA")
+
+
+def test_a_run_of_another_kind_translates_nothing(tmp_path):
+    from .resume_runs import train
+
+    train("began", tmp_path, 1)
+    with pytest.raises(CheckpointError, match="is a checkpoint of began, cyclegan or pix2pix was expected"):
+        load_translator(tmp_path, "AtoB")
+
+
+def test_a_run_is_repeated_from_its_folder_alone(run, tmp_path):
+    _, out = run
+    assert main(["train", "--from", str(out), "--out", str(tmp_path / "again")]) == 0
+    one, other = (
+        [{k: v for k, v in row.items() if k not in ("images_per_second", "seconds")} for row in read_metrics(path)]
+        for path in (out, tmp_path / "again")
+    )
+    assert one == other
+    assert (out / "split.json").read_text() == (tmp_path / "again" / "split.json").read_text()
+
+
+def test_other_settings_in_the_same_folder_are_refused(run, folder, capsys):
+    kind, out = run
+    words = ["train", kind, str(folder), "--out", str(out), "--steps", "6", "--checkpoint-every", "3"]
+    assert main([*words, *SMALL, *KINDS[kind], "--no-flip"]) == 1
+    assert "holds another run (flip was True, is False)" in " ".join(capsys.readouterr().err.split())
+
+
+# --- what is trained on, held out and refused ---
+
+
+def config(folder: Path, kind=TrainPix2Pix, **more):
+    return kind(folder, **more)
+
+
+def test_the_parts_of_a_manifest_count(folder, tmp_path):
+    pairs = PairedFolder.open(folder)
+    rows = [
+        f"{pairs.a.places[i].path.relative_to(folder)},{pairs.b.places[i].path.relative_to(folder)},"
+        f"{pairs.scenes[i]},{part}"
+        for i, part in enumerate(["train"] * 6 + ["val"] * 2 + ["test"] * 4)
+    ]
+    manifest = tmp_path / "mine.csv"
+    manifest.write_text("\n".join(["a,b,scene,part", *rows]))
+    chosen = config(folder, manifest=manifest)
+    opened, _ = open_pairs(chosen)
+    split, notes = split_pairs(opened, chosen)
+    assert (split.train, split.val, split.test) == ([0, 1, 2, 3, 4, 5], [6, 7], [8, 9, 10, 11])
+    assert notes == ["pairs: 6 to train on, 2 to validate, 4 to test."]
+
+
+def test_few_scenes_hold_none_out(tmp_path):
+    chosen = config(images(tmp_path, scenes=1))
+    split, notes = split_pairs(open_pairs(chosen)[0], chosen)
+    assert (split.train, split.val) == ([0, 1], [])
+    assert "too few scenes to hold some out: there is no validation" in notes[0]
+
+
+def test_nothing_is_held_out_where_none_is_asked_for(folder):
+    chosen = config(folder, val_fraction=0.0)
+    split, notes = split_pairs(open_pairs(chosen)[0], chosen)
+    assert (len(split.train), split.val, notes) == (12, [], ["pairs: 12 to train on, 0 to validate, 0 to test."])
+
+
+def test_images_without_partners_train_a_cyclegan_and_no_pix2pix(tmp_path):
+    root = images(tmp_path / "data", partners=False)
+    with pytest.raises(DataError, match="no partner"):
+        open_pairs(config(root))
+    chosen = config(root, TrainCycleGAN)
+    pairs, notes = open_pairs(chosen)
+    assert "Not every image has its partner" in notes[-1]
+    split, remarks = split_pairs(pairs, chosen)
+    held = part_of(pairs, split.val)
+    assert not set(held.scenes_a) & set(part_of(pairs, split.train).scenes_a)
+    assert not set(held.scenes_b) & set(part_of(pairs, split.train).scenes_b)
+    assert remarks == ["images (SAR + optical): 10 + 5 to train on, 2 + 1 to validate, 0 + 0 to test."]
+    out = tmp_path / "run"
+    assert main(["train", "cyclegan", str(root), "--out", str(out), "--steps", "2", *SMALL, *KINDS["cyclegan"]]) == 0
+    results = json.loads((out / "results.json").read_text())
+    assert results["best"]["name"] == "cycle"
+    assert set(results["val"]["weights"]) == {
+        "spectrum_ab", "emd_ab", "spectrum_ba", "emd_ba", "enl_error_ba", "cycle"
+    }  # fmt: skip
+
+
+def test_a_cyclegan_is_not_told_who_belongs_to_whom(folder):
+    """Of pairs it draws A and B apart: an item may be of two scenes."""
+    pairs = PairedFolder.open(folder)
+    apart = without_partners(pairs)
+    drawn = [apart.drawn(i) for i in range(len(apart))]
+    assert [i for i, _ in drawn] == list(range(len(pairs)))
+    assert any(i != j for i, j in drawn)
+    assert sides(apart, [0, 12, 3, 23]) == ([0, 3], [0, 11])
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--crop", "64"], "64"),
+        (["--crop", "0"], "crop is 0"),
+        (["--batch-size", "16", "--crop", "32"], "10 pairs to train on are fewer than a batch of 16"),
+        (["--direction", "BtoB"], "invalid choice"),
+        (["--channels-a", "2"], "--channels-a follows from the SAR images; leave it out"),
+        (["--total-steps", "9"], "--total-steps follows from steps"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_anything_is_written(words, says, folder, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main(["train", "pix2pix", str(folder), "--out", str(out), "--steps", "2", *words]) in (1, 2)
+    assert says in re.sub(r"[\s│]+", " ", capsys.readouterr().err)
+    assert not (out / "checkpoints").exists()
+
+
+def test_the_shown_pairs_are_spread_over_the_set(folder):
+    pairs = PairedFolder.open(folder)
+    a, b = shown_pairs(pairs, 32)
+    assert (tuple(a.shape), tuple(b.shape)) == ((4, 1, 32, 32), (4, 3, 32, 32))
+    assert torch.equal(a[1], pairs[3][0][:, 4:36, 8:40])
+
+
+def test_sorabatake_trains_pix2pix_with_batches_of_three():
+    from sarcore.experiments.train_config import build, layered
+
+    values = {**layered("pix2pix", {}, preset="sorabatake"), "data": Path("x")}
+    assert build(TrainPix2Pix, values).fit.batch_size == 3
+    assert build(TrainPix2Pix, {**layered("pix2pix", {}), "data": Path("x")}).fit.batch_size == 1
+    given = {"preset": "sorabatake", "fit": {"batch_size": 7}}
+    assert build(TrainPix2Pix, {**layered("pix2pix", given), "data": Path("x")}).fit.batch_size == 7
+
+
+def test_presets_decide_the_networks(tmp_path):
+    from sarcore.experiments.train_config import layered
+
+    assert layered("cyclegan", {}, preset="sorabatake")["model"]["generator"] == "keras_unet"
+    with pytest.raises(SarcoreError, match="holds the settings of preset 'junyanz'"):
+        layered("cyclegan", {"preset": "junyanz"}, preset="sarcore")
+
+
+def test_progress_may_be_silent(folder, tmp_path):
+    from sarcore.engine import FitConfig
+    from sarcore.experiments.translation import train_translation
+    from sarcore.models import Pix2PixConfig
+
+    chosen = TrainPix2Pix(
+        folder, crop=32, val_fraction=0.0,
+        model=Pix2PixConfig.preset("sarcore", width=4, depth=3, d_width=4, direction="BtoA"),
+        fit=FitConfig(steps=2, batch_size=2, accelerator="cpu"),
+    )  # fmt: skip
+    facts = train_translation(chosen, tmp_path / "run", Silent())
+    assert (facts["steps"], facts["best"], "val" in facts) == (2, None, False)
+    assert load_translator(tmp_path / "run").channels == (3, 1)
