@@ -52,6 +52,7 @@ build: $(VENV)/torch.stamp  ## recompile after a change under csrc/, in an envir
 bench: $(VENV)/dev.stamp  ## time the operators and the training against their peers on this machine
 	$(BIN)/python bench/run.py --out bench/results
 	$(BIN)/python bench/bench_train.py --out bench/results
+	$(BIN)/python bench/bench_translate.py --out bench/results
 	$(BIN)/python -m pytest bench/bench_*.py --benchmark-only --benchmark-group-by=group
 
 gpu: export PATH := $(PATH):/usr/local/cuda/bin
@@ -63,6 +64,7 @@ gpu:  ## on a machine with an NVIDIA GPU: build in place without network, CUDA t
 	$(PYTHON) -m pytest -m cuda python_tests
 	$(PYTHON) bench/run.py --out bench/results
 	$(PYTHON) bench/bench_train.py --out bench/results
+	$(PYTHON) bench/bench_translate.py --out bench/results
 
 cuda: $(VENV)/dev.stamp  ## compile the CUDA code for all-major with warnings as errors
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --config-settings=build-dir=build/cuda \

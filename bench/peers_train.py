@@ -1,7 +1,8 @@
 """The same training steps as people write them: a bare PyTorch loop for each model, without engine and without `Step`.
 
 Each is a generator that works on the networks of a task of its own and yields the losses of a step, detached. What
-the models of sarcore keep record of beside (how M develops, how many pixels are dead) is left out.
+the models of sarcore keep record of beside (how M develops, how many pixels are dead) is left out. CycleGAN and Pix2Pix
+are in peers_translate.py.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from gan_tasks import CYCLE, IDENTITY, L1, CycleShaped, PixShaped
-from torch import Tensor, nn
+from torch import Tensor
 
 from sarcore.models import BEGAN, Classifier
 
@@ -64,60 +64,3 @@ def classifier(model: Classifier, batches: Batches, draws: torch.Generator) -> I
         optimizer.step()
         schedule.step()
         yield {"loss": loss.detach()}
-
-
-def _adam(*networks: nn.Module) -> torch.optim.Adam:
-    return torch.optim.Adam([p for net in networks for p in net.parameters()], lr=2e-4, betas=(0.5, 0.999))
-
-
-def cycle(task: CycleShaped, batches: Batches, draws: torch.Generator) -> Iterator[Losses]:
-    to_b, to_a, judge_a, judge_b = task.to_b, task.to_a, task.judge_a, task.judge_b
-    optimizer_g, optimizer_d = _adam(to_b, to_a), _adam(judge_a, judge_b)
-
-    def against(scores: Tensor, target: float) -> Tensor:
-        return F.mse_loss(scores, torch.full_like(scores, target))
-
-    for a, b in batches:
-        judge_a.requires_grad_(False)
-        judge_b.requires_grad_(False)
-        optimizer_g.zero_grad()
-        fake_b, fake_a = to_b(a), to_a(b)
-        loss_g = against(judge_b(fake_b), 1.0) + against(judge_a(fake_a), 1.0)
-        loss_g = loss_g + CYCLE * (F.l1_loss(to_a(fake_b), a) + F.l1_loss(to_b(fake_a), b))
-        loss_g = loss_g + IDENTITY * (F.l1_loss(to_b(b), b) + F.l1_loss(to_a(a), a))
-        loss_g.backward()
-        optimizer_g.step()
-        judge_a.requires_grad_(True)
-        judge_b.requires_grad_(True)
-        old_a = task.pool_a(fake_a, task.pool_a.sample(len(a), draws).to(a.device))
-        old_b = task.pool_b(fake_b, task.pool_b.sample(len(b), draws).to(b.device))
-        optimizer_d.zero_grad()
-        loss_a = 0.5 * (against(judge_a(a), 1.0) + against(judge_a(old_a), 0.0))
-        loss_b = 0.5 * (against(judge_b(b), 1.0) + against(judge_b(old_b), 0.0))
-        loss_d = loss_a + loss_b
-        loss_d.backward()
-        optimizer_d.step()
-        yield {"loss_g": loss_g.detach(), "loss_d": loss_d.detach()}
-
-
-def pix(task: PixShaped, batches: Batches, _draws: torch.Generator) -> Iterator[Losses]:
-    generator, judge = task.generator, task.judge
-    optimizer_g, optimizer_d = _adam(generator), _adam(judge)
-
-    def judged(a: Tensor, b: Tensor, target: float) -> Tensor:
-        scores = judge(torch.cat((a, b), dim=1))
-        return F.binary_cross_entropy_with_logits(scores, torch.full_like(scores, target))
-
-    for a, b in batches:
-        fake = generator(a)
-        optimizer_d.zero_grad()
-        loss_d = 0.5 * (judged(a, fake.detach(), 0.0) + judged(a, b, 1.0))
-        loss_d.backward()
-        optimizer_d.step()
-        judge.requires_grad_(False)
-        optimizer_g.zero_grad()
-        loss_g = judged(a, fake, 1.0) + L1 * F.l1_loss(fake, b)
-        loss_g.backward()
-        optimizer_g.step()
-        judge.requires_grad_(True)
-        yield {"loss_g": loss_g.detach(), "loss_d": loss_d.detach()}
