@@ -1,18 +1,24 @@
 """The pages run in folders of their own, where their commands are given before their Python lines.
 
-docs/scenes.md finds its scene there. Trainings are cut to a few steps of a tiny network: later options win.
+docs/scenes.md finds its scene there, docs/translation.md those of two satellites and a set of pairs. Trainings are cut
+to a few steps of a tiny network: later options win.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-SCENES, TRAINING = (Path(__file__).with_name(name) for name in ("scenes.md", "training.md"))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+SCENES, TRAINING, TRANSLATION = (
+    Path(__file__).with_name(name) for name in ("scenes.md", "training.md", "translation.md")
+)
 TINY = {
     "train began": "--steps 4 --batch-size 4 --width 4",
     "train classifier": "--steps 2 --batch-size 4 --depth 18",
@@ -23,6 +29,22 @@ TINY = {
     "report": "",
     "simulate": "",
     "watch": "",
+}
+SMALL = "--steps 2 --crop 32 --width 4 --d-width 4"
+TINY_TRANSLATION = {
+    "prep search": None,  # other people's servers; python_tests has one of its own
+    "prep download": None,
+    "prep stitch": "--zoom 15 --tiles 2",
+    "prep": "",
+    "pairs": "--count 8 --size 48",
+    "split": "--fraction 1",
+    "train cyclegan": f"{SMALL} --depth 1",
+    "train pix2pix": f"{SMALL} --depth 3",
+    "experiment": "--shifts 0 2 --seeds 1 --steps 2 --crop 32 --width 4 --pix2pix-depth 3 --cyclegan-depth 1",
+    "translate": "",
+    "export": "",
+    "watch": "",
+    "report": "",
 }
 
 
@@ -38,7 +60,16 @@ def _folder_of_the_page(request: pytest.FixtureRequest, tmp_path: Path, monkeypa
         (settings,) = re.findall(r"^```toml\n# (\S+)\n(.*?)^```", TRAINING.read_text(), re.M | re.S)
         Path(settings[0]).write_text(settings[1])
         for line in _commands(TRAINING):
-            _run(f"{line} {next(words for start, words in TINY.items() if line.startswith(start))}")
+            _run_small(line, TINY)
+    elif request.node.name == TRANSLATION.name:
+        pytest.importorskip("onnxruntime")
+        import two_satellites
+
+        monkeypatch.chdir(tmp_path)
+        two_satellites.write_scenes(tmp_path)
+        two_satellites.write_pairs(tmp_path / "sen12")
+        for line in _commands(TRANSLATION):
+            _run_small(line, TINY_TRANSLATION)
 
 
 def _commands(page: Path) -> Iterator[str]:
@@ -48,6 +79,12 @@ def _commands(page: Path) -> Iterator[str]:
         command = re.sub(r"^torchrun .* -m sarcore ", "sarcore ", line.strip())
         if command.startswith("sarcore "):
             yield command.partition("#")[0].removeprefix("sarcore ").strip()
+
+
+def _run_small(line: str, tiny: dict[str, Any]) -> None:
+    more = next(words for start, words in tiny.items() if line.startswith(start))
+    if more is not None:
+        _run(f"{line} {more}")
 
 
 def _run(command: str) -> None:
