@@ -16,17 +16,20 @@ def random_map(height: int, width: int, seed: int) -> Structure:
     return Structure(rng.normal(size=(height, width, 2)).astype(np.float32), mask)
 
 
-def test_sums_over_all_shifts() -> None:
+@pytest.mark.parametrize("degrees", [0.0, 20.0])
+def test_sums_over_all_shifts(degrees: float) -> None:
     fixed, moving, reach = random_map(40, 52, 0), random_map(40, 52, 1), 7
     correlations = _Correlations(fixed, moving, reach)
     field = np.pad(moving.field, ((reach, reach), (reach, reach), (0, 0)))
-    found = correlations._product(field, 0.0)
+    found = correlations._product(field, degrees)
+    t = np.radians(2 * degrees)
+    turn = np.array([[np.cos(t), -np.sin(t)], [np.sin(t), np.cos(t)]])  # what a rotated image does to angles of edges
     for dy, dx in [(0, 0), (-7, 7), (3, -5), (7, 7)]:
         expected = 0.0
         for y in range(40):
             for x in range(52):
                 if 0 <= y - dy < 40 and 0 <= x - dx < 52:
-                    expected += float(fixed.field[y, x] @ moving.field[y - dy, x - dx])
+                    expected += float(fixed.field[y, x] @ turn @ moving.field[y - dy, x - dx])
         np.testing.assert_allclose(found[reach + dy, reach + dx], expected, rtol=1e-3, atol=1e-2)
 
 
@@ -52,7 +55,7 @@ def test_a_warp_is_found(shift: tuple[int, int], degrees: float, scale: float) -
     assert displacement(found[0].matrix, matrix, (128, 128)) < 2.5
     assert len(found) >= 4
     assert [x.score for x in found] == sorted((x.score for x in found), reverse=True)
-    assert max(displacement(x.matrix, found[0].matrix, (128, 128)) for x in found) > 24
+    assert max(displacement(x.matrix, found[0].matrix, (128, 128)) for x in found) > 12
 
 
 def test_limits_hold_what_is_within() -> None:
