@@ -10,9 +10,10 @@ import torch
 
 from sarcore import Radiometry
 from sarcore.cli import main
-from sarcore.data import PairedFolder, Split, write_image
+from sarcore.data import PairedFolder, Split, UnpairedFolder, write_image
 from sarcore.engine import read_metrics
 from sarcore.errors import CheckpointError, DataError, SarcoreError
+from sarcore.experiments import translation
 from sarcore.experiments.progress import Silent
 from sarcore.experiments.train_kinds import TrainCycleGAN, TrainPix2Pix
 from sarcore.experiments.translation import load_translation, load_translator, shown_pairs
@@ -256,3 +257,50 @@ def test_progress_may_be_silent(folder, tmp_path):
     facts = train_translation(chosen, tmp_path / "run", Silent())
     assert (facts["steps"], facts["best"], "val" in facts) == (2, None, False)
     assert load_translator(tmp_path / "run").channels == (3, 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_training_sees(kind, folder, tmp_path, monkeypatch):
+    """A Pix2Pix its pairs; a CycleGAN two sets, and its validation the pairs."""
+    seen = []
+    original = translation.fit
+
+    def fit(task, dataset, *args, **more):
+        seen.append((dataset.folder, more["validation"].monitor))
+        return original(task, dataset, *args, **more)
+
+    monkeypatch.setattr(translation, "fit", fit)
+    words = ["train", kind, str(folder), "--out", str(tmp_path / "run"), "--steps", "1", *SMALL, *KINDS[kind]]
+    assert main(words) == 0
+    expected = PairedFolder if kind == "pix2pix" else UnpairedFolder
+    assert [(type(found), monitor) for found, monitor in seen] == [(expected, "mae")]
+
+
+def test_a_direction_has_the_radiometries_of_its_own_ends(tmp_path):
+    """A in 16 bit, B in 8 bit: limits of the whole set, and 0 to 255."""
+    rng = np.random.default_rng(0)
+    for name, bands, kind, high in (("trainA", 1, np.uint16, 4000), ("trainB", 3, np.uint8, 256)):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for i in range(4):
+            image = rng.integers(0, high, (bands, 40, 40)).astype(kind)
+            write_image(tmp_path / "data" / name / f"x_{i}_0.tif", image)
+    words = ["train", "cyclegan", str(tmp_path / "data"), "--out", str(tmp_path / "run"), "--steps", "1"]
+    assert main([*words, *SMALL, *KINDS["cyclegan"]]) == 0
+    pairs = PairedFolder.open(tmp_path / "data")
+    there, back = (load_translator(tmp_path / "run", direction) for direction in ("AtoB", "BtoA"))
+    assert there.source.to_dict() == back.target.to_dict() == pairs.radiometry_a.to_dict()
+    assert there.target.to_dict() == back.source.to_dict() == Radiometry("digital", 0, 255).to_dict()
+    assert pairs.radiometry_a.high > 3900
+
+
+def test_speckle_follows_its_switch_and_its_direction(folder, tmp_path):
+    out = tmp_path / "run"
+    words = ["train", "cyclegan", str(folder), "--out", str(out), "--steps", "1", "--speckle-looks", "3"]
+    assert main([*words, *SMALL, *KINDS["cyclegan"]]) == 0
+    there, back = (load_translator(out, direction) for direction in ("AtoB", "BtoA"))
+    assert there.speckle is None
+    assert back.speckle is not None
+    assert float(back.speckle.looks) == 3
+    x = torch.full((1, 3, 40, 40), 0.5)
+    assert torch.equal(back(x), back(x))
+    assert not torch.equal(back(x), back.network(2 * x - 1) / 2 + 0.5)

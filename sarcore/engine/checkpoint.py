@@ -138,8 +138,7 @@ def read_ema(path: Path) -> dict[str, Tensor] | None:
     Raises:
         CheckpointError: as `read_checkpoint`.
     """
-    path = Path(path)
-    _, files = _verified(path)
+    _, files = _verified(path := Path(path))
     return _read(path, files, EMA) if EMA in files else None
 
 
