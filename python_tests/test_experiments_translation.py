@@ -224,6 +224,7 @@ def test_the_shown_pairs_are_spread_over_the_set(folder):
     a, b = shown_pairs(pairs, 32)
     assert (tuple(a.shape), tuple(b.shape)) == ((4, 1, 32, 32), (4, 3, 32, 32))
     assert torch.equal(a[1], pairs[3][0][:, 4:36, 8:40])
+    assert shown_pairs(pairs, 64)[1].shape == (4, 3, 40, 40)  # of 40 x 48 pixels
 
 
 def test_sorabatake_trains_pix2pix_with_batches_of_three():

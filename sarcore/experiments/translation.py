@@ -153,10 +153,14 @@ def _finite(numbers: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def shown_pairs(pairs: Pairs, crop: int, count: int = SHOWN) -> tuple[Tensor, Tensor]:
-    """The middle of a few pairs, spread over the set: (n, Ca, crop, crop) and (n, Cb, crop, crop) in [0, 1]."""
+    """The middle of a few pairs, spread over the set: (n, Ca, side, side) and (n, Cb, side, side) in [0, 1].
+
+    The side is that of the crops, or of the smallest of these images where that is less.
+    """
     count = min(count, len(pairs))
     chosen = [pairs[i * len(pairs) // count] for i in range(count)]
-    a, b = (torch.stack([middle(pair[side], crop) for pair in chosen]) for side in (0, 1))
+    side = min(crop, *(side for pair in chosen for image in pair for side in image.shape[1:]))
+    a, b = (torch.stack([middle(pair[domain], side) for pair in chosen]) for domain in (0, 1))
     return a, b
 
 
