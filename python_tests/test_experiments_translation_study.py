@@ -217,12 +217,15 @@ def test_a_crossing_beyond_the_range_is_said_to_be():
     never = overtaking((0, 4), [np.zeros((2, 6)), np.full((2, 6), 0.1)], np.ones((2, 6)), list("aabbcc"))
     assert (never["shift"], never["low"], never["high"], never["within"]) == (None, None, None, 0.0)
     text = sentence("AtoB", "psnr", never)
-    assert text == "SAR to optical, PSNR: Pix2Pix stays better than CycleGAN up to 4 px (95 % bootstrap beyond 4 px)."
+    assert (
+        text
+        == "SAR to optical, PSNR: Pix2Pix stays better than CycleGAN up to 4 px (95 % bootstrap beyond 4 px, 2 seeds)."
+    )
     always = overtaking((0, 4), [np.ones((1, 6)), np.ones((1, 6))], np.zeros((1, 6)), list("aabbcc"))
     assert (always["shift"], always["low"], always["high"]) == (0.0, 0.0, 0.0)
     assert sentence("BtoA", "spectrum", always) == (
         "Optical to SAR, spectrum: CycleGAN is better than Pix2Pix even without a shift "
-        "(95 % bootstrap 0.0 px, one seed)."
+        "(95 % bootstrap 0.0 px, 1 seed)."
     )
 
 

@@ -154,13 +154,13 @@ def sentence(direction: str, metric: str, found: Mapping[str, Any]) -> str:
 
     >>> found = {"shift": 3.2, "low": 2.1, "high": None, "within": 0.96, "largest": 16, "seeds": 3, "scenes": 18}
     >>> sentence("AtoB", "mae", found)
-    'SAR to optical, MAE: CycleGAN overtakes Pix2Pix at 3.2 px (95 % bootstrap 2.1 to beyond 16 px).'
+    'SAR to optical, MAE: CycleGAN overtakes Pix2Pix at 3.2 px (95 % bootstrap 2.1 to beyond 16 px, 3 seeds).'
     """
     name = metric if metric == "spectrum" else metric.upper()
     start, largest = f"{ARROWS[direction]}, {name}:", found["largest"]
     low, high = (f"beyond {largest}" if found[end] is None else f"{found[end]:.1f}" for end in ("low", "high"))
     drawn = f"95 % bootstrap {low} to {high} px" if low != high else f"95 % bootstrap {low} px"
-    drawn += ", one seed" if found["seeds"] == 1 else ""
+    drawn += f", {found['seeds']} seed{'s' if found['seeds'] > 1 else ''}"
     if found["shift"] is None:
         return f"{start} Pix2Pix stays better than CycleGAN up to {largest} px ({drawn})."
     if found["shift"] == 0:
