@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from sarcore.models.adversarial import generator_loss, mean_difference
-from sarcore.models.discriminating import train_discriminators
+from sarcore.models.discriminator_step import train_discriminators
 from sarcore.models.inversion import StructureGuard, rank_correlation
 from sarcore.models.pix2pix_config import Pix2PixConfig
 from sarcore.models.sample_sheet import SampleSheet
