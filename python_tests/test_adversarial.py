@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sarcore.models.adversarial import discriminator_loss, generator_loss, mean_difference, score_loss
+from sarcore.models.adversarial import generator_loss, mean_difference, score_loss
 
 LOSSES = {
     "lsgan": (lambda s: (s - 1) ** 2, lambda s: s**2),
@@ -17,8 +17,9 @@ LOSSES = {
 def test_losses_are_those_of_the_papers(loss, generator):
     real, fake = (2 * torch.randn(2, 1, 5, 4, generator=generator) for _ in range(2))
     of_real, of_fake = LOSSES[loss]
-    expected = 0.5 * (of_real(real.double().numpy()).mean() + of_fake(fake.double().numpy()).mean())
-    assert float(discriminator_loss(real, fake, loss)) == pytest.approx(expected, rel=1e-6)
+    for scores, formula, is_real in ((real, of_real, True), (fake, of_fake, False)):
+        expected = formula(scores.double().numpy()).mean()
+        assert float(score_loss(scores, loss, real=is_real)) == pytest.approx(expected, rel=1e-6)
     fooled = -fake.double().numpy().mean() if loss == "hinge" else of_real(fake.double().numpy()).mean()
     assert float(generator_loss(fake, loss)) == pytest.approx(fooled, rel=1e-6)
 

@@ -38,26 +38,6 @@ def position(lon: float, lat: float, zoom: int) -> tuple[float, float]:
     return side * (lon + 180) / 360, side * (1 - math.asinh(math.tan(math.radians(lat))) / math.pi) / 2
 
 
-def lonlat(x: float, y: float, zoom: int) -> tuple[float, float]:
-    """Longitude and latitude of a position in units of tiles: the inverse of `position`.
-
-    >>> lonlat(0, 0, 1) == (-180.0, LATITUDE)
-    True
-    """
-    side = 2.0**zoom
-    return 360 * x / side - 180, math.degrees(math.atan(math.sinh(math.pi * (1 - 2 * y / side))))
-
-
-def tile_bounds(x: int, y: int, zoom: int) -> Bounds:
-    """What a tile covers.
-
-    >>> tile_bounds(1, 1, 1).west, tile_bounds(1, 1, 1).north
-    (0.0, 0.0)
-    """
-    (west, north), (east, south) = lonlat(x, y, zoom), lonlat(x + 1, y + 1, zoom)
-    return Bounds(west, south, east, north)
-
-
 @dataclass(frozen=True)
 class TileWindow:
     """Pixels of the mosaic of all tiles of a zoom: first column and row, width and height.

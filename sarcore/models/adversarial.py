@@ -41,15 +41,6 @@ def score_loss(scores: Tensor, loss: LossName, *, real: bool) -> Tensor:
     return F.softplus(-signed).mean() if loss == "bce" else F.relu(1.0 - signed).mean()
 
 
-def discriminator_loss(real: Tensor, fake: Tensor, loss: LossName) -> Tensor:
-    """Half of what a discriminator pays for the scores of real and of generated images: 0.5 (real + fake).
-
-    >>> discriminator_loss(torch.ones(1, 1, 2, 2), torch.ones(1, 1, 2, 2), "lsgan")
-    tensor(0.5000)
-    """
-    return 0.5 * (score_loss(real, loss, real=True) + score_loss(fake, loss, real=False))
-
-
 def mean_difference(a: Tensor, b: Tensor) -> Tensor:
     """Mean absolute difference (L1) in float32 at least: cycle, identity and paired losses.
 

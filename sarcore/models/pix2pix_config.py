@@ -41,11 +41,6 @@ class Pix2PixConfig(TranslationConfig):
         """Channels of the images that are translated."""
         return self.channels_a if self.direction == "AtoB" else self.channels_b
 
-    @property
-    def target_channels(self) -> int:
-        """Channels of the images that are made."""
-        return self.channels_b if self.direction == "AtoB" else self.channels_a
-
     @classmethod
     def preset(cls, name: TranslationPreset, **overrides: Any) -> Pix2PixConfig:
         """Return one of the named settings, with single fields replaced.
