@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 
 import pytest
 
@@ -15,36 +16,17 @@ from sarcore.cli import app, main
 from sarcore.cli.progress import ConsoleProgress
 from sarcore.engine import Interrupted, read_metrics
 from sarcore.errors import DataError
+from sarcore.experiments.train_kinds import KINDS
 
-COMMANDS = [
-    "",
-    "demo",
-    "doctor",
-    "simulate",
-    "speckle",
-    "despeckle",
-    "prep",
-    "prep crop",
-    "prep warp",
-    "prep stitch",
-    "prep search",
-    "prep download",
-    "tile",
-    "pairs",
-    "split",
-    "train",
-    "train began",
-    "train classifier",
-    "generate",
-    "translate",
-    "evaluate",
-    "metrics",
-    "experiment",
-    "experiment augmentation",
-    "report",
-    "watch",
-    "bench-loader",
-]
+
+def words_of(table, before=""):
+    for name, found in table.items():
+        yield before + name
+        if isinstance(found, Mapping):
+            yield from words_of(found, f"{before}{name} ")
+
+
+COMMANDS = ["", *words_of({**app.COMMANDS, "train": KINDS})]  # `run` alone fills in the commands of train
 TINY = ["--depth", "18", "--classifier-steps", "2", "--classifier-batch-size", "4"]
 TINY += ["--began-steps", "2", "--began-width", "4", "--began-batch-size", "4"]
 
