@@ -1,8 +1,5 @@
 """The page of training runs: what it says of every file, of files that are missing or damaged, and how big it gets."""
 
-import base64
-import html
-import io
 import json
 import platform
 import re
@@ -19,27 +16,8 @@ from sarcore.report import write_report
 from sarcore.report.run_folder import best_score, read_run, seconds_left, state_of
 from sarcore.report.samples import PAGE_BYTES, cell_of
 
+from .report_pages import charts, decoded, frames, text_of
 from .report_runs import CLASSES, picture, write_run
-
-
-def text_of(page):
-    body = re.sub(r"<(script|style).*?</\1>", " ", page.read_text(), flags=re.S)
-    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body)))
-
-
-def frames(page):
-    return json.loads(re.search(r'<script type="application/json" id="frames">(.*?)</script>', page.read_text())[1])
-
-
-def charts(page):
-    """Title -> its series, from the data that the page's script reads."""
-    found = re.findall(r'<figure class="chart".*?</figure>', page.read_text(), flags=re.S)
-    titled = [(re.search(r"<b>(.*?)</b>", one)[1], re.search(r"<script[^>]*>(.*?)</script>", one)[1]) for one in found]
-    return {title: json.loads(data) for title, data in titled}
-
-
-def decoded(uri):
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
 
 
 def test_a_page_of_a_gan_says_what_its_folder_holds(tmp_path):

@@ -12,8 +12,8 @@ from sarcore.models.sample_sheet import SampleSheet
 from sarcore.report import write_report
 from sarcore.report.run_folder import read_run
 
+from .report_pages import charts, decoded, frames, text_of
 from .report_runs import write_checkpoints, write_config, write_status
-from .test_report import charts, decoded, frames, text_of
 
 COLUMNS = ("Original", "Translated", "Reconstructed", "Label")
 

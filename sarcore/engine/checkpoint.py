@@ -149,9 +149,8 @@ def _read(path: Path, files: Mapping[str, bytes], name: str) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(io.BytesIO(files[name]), map_location="cpu", weights_only=True)
         return state
     except Exception as error:  # the readers raise many kinds, and all mean the same here
-        raise CheckpointError(
-            f"The checkpoint {path} cannot be read ({_first_line(error)}); use another one."
-        ) from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"The checkpoint {path} cannot be read ({reason}); use another one.") from error
 
 
 def _verified(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -268,8 +267,9 @@ def load_weights(
 
 def check_kind(path: Path, meta: Mapping[str, Any], kind: str | tuple[str, ...]) -> None:
     """Raise CheckpointError unless the checkpoint is of (one of) `kind`."""
-    wanted = " or ".join([kind] if isinstance(kind, str) else kind)
-    if meta.get("kind") not in wanted.split(" or "):
+    kinds = (kind,) if isinstance(kind, str) else kind
+    if meta.get("kind") not in kinds:
+        wanted = " or ".join(kinds)
         raise CheckpointError(f"{path} is a checkpoint of {meta.get('kind')}, {wanted} was expected; give {wanted}.")
 
 
@@ -294,7 +294,3 @@ def sweep(run_dir: Path) -> None:
     """Remove what a killed save left behind."""
     for left in (Path(run_dir) / "checkpoints").glob(".step_*"):
         shutil.rmtree(left, ignore_errors=True)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
