@@ -97,7 +97,7 @@ def test_a_manifest_names_files_scenes_and_parts(tmp_path: Path) -> None:
     folder = PairedFolder.open(root)
     assert (folder.keys, folder.scenes, folder.parts) == (["x/1", "x/2"], ["sea", "bay"], [None, "test"])
     assert [int(folder.pair(i)[1].max()) for i in range(2)] == [2, 4]
-    (root / "other.csv").write_text("a,b\nx/1.png,y/zwei.png\n")
+    (root / "other.csv").write_text("a, b\nx/1.png, y/zwei.png\n")  # as people write lists
     assert int(PairedFolder.open(root, manifest=root / "other.csv").pair(0)[1].max()) == 4
 
 

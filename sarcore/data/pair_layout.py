@@ -182,7 +182,8 @@ def _from_csv(root: Path, manifest: Path) -> Iterator[PairEntry]:
     try:
         with open(manifest, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            if not {"a", "b"} <= set(reader.fieldnames or []):
+            reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
+            if not {"a", "b"} <= set(reader.fieldnames):
                 raise DataError(
                     f"the manifest {manifest} needs a header line with the columns a and b and, optional, scene, part"
                 )
