@@ -157,6 +157,7 @@ def test_grey_radar_images_in_colour_are_read_as_one_channel_and_said_so(tmp_pat
     folder = PairedFolder.open(put(tmp_path, images))
     assert folder.channels == (1, 3)  # the optical ones stay as they are
     assert folder.pair(folder.keys.index("trainA/7"))[0].unique().tolist() == [7]
+    assert (folder.in_memory().a.held or [])[7].base is None  # the other two channels are not kept
     assert folder.notes == ["domain A: the 40 images hold three equal channels (R = G = B), of which one is read"]
     coloured = grey(1, channels=3)
     coloured[2, 0, 0] = 9

@@ -124,7 +124,7 @@ class Domain:
                     f"the SAR image {path} is coloured, but others of {self.root} have three equal channels; save all "
                     "of them as one channel, or remove this one"
                 )
-            image = image[:1]
+            image = image[:1].copy()  # a view would keep all three channels in memory
         if image.shape != (self.channels, *self.sizes[index]) or image.dtype != self.dtype:
             raise DataError(
                 f"the image {path} was {(self.channels, *self.sizes[index])} {self.dtype} when the folder was opened "
