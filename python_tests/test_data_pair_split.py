@@ -141,6 +141,35 @@ def test_links_of_one_name_keep_their_partners(tmp_path: Path) -> None:
     assert all(torch.equal(*linked.pair(i)) for i in range(12))
 
 
+def test_partners_of_two_names_are_linked_by_one(tmp_path: Path) -> None:
+    root = put(tmp_path / "in", {f"{name}.png": grey(i) for i, name in enumerate(("x/1", "x/2", "x/3", "y/b", "z/b"))})
+    lines = ["a,b,part", "x/1.png,x/2.png,train", "x/2.png,y/b.png,train", "x/3.png,z/b.png,train"]
+    (root / "pairs.csv").write_text("\n".join(lines))
+    folder = PairedFolder.open(root)
+    linked = PairedFolder.open(link_parts(folder, tmp_path / "out"))
+    for i in range(3):
+        assert all(torch.equal(x, y) for x, y in zip(linked.pair(i), folder.pair(i), strict=True))
+
+
+def test_links_that_cannot_be_made_leave_the_earlier_ones(
+    folder: PairedFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = link_parts(split_pairs(folder), tmp_path / "out")
+    before = {path: path.readlink() for path in out.rglob("*.png")}
+    make = Path.symlink_to
+
+    def full(self: Path, target: str) -> None:
+        if len(list(out.rglob("*.png"))) > len(before) + 20:
+            raise OSError(28, "No space left on device", str(self))
+        make(self, target)
+
+    monkeypatch.setattr(Path, "symlink_to", full)
+    with pytest.raises(OSError, match="No space left"):
+        link_parts(split_pairs(folder, seed=1), out)
+    assert {path: path.readlink() for path in out.rglob("*.png")} == before
+    assert not list(out.glob(".*"))
+
+
 def test_what_the_parts_share_is_found(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     images = {

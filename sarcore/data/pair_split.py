@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -123,8 +124,9 @@ def write_manifest(folder: PairedFolder, path: str | Path) -> Path:
 def link_parts(folder: PairedFolder, out: str | Path) -> Path:
     """Make the folders trainA, trainB, testA, .. of relative links that other projects read; return ``out``.
 
-    Links that an earlier run left there are replaced; anything else in these folders is refused before something is
-    changed (DataError). Side-by-side images become the folders train, test, .. of such images.
+    Links that an earlier run left there are replaced once all new ones are made; anything else in these folders is
+    refused before something is changed (DataError). Partners of different names get one. Side-by-side images become the
+    folders train, test, .. of such images.
     """
     out = Path(out)
     side_by_side = any(place.half is not None for place in folder.a.places)
@@ -134,28 +136,34 @@ def link_parts(folder: PairedFolder, out: str | Path) -> Path:
         for path in present.iterdir() if present.is_dir() else []:
             if not path.is_symlink():
                 raise DataError(f"{path} is no link of an earlier split; move it away or give another --links")
-    targets = [(target, name, place) for target, name, place in _links(folder, sides)]
-    for present in folders.values():
-        for path in present.iterdir() if present.is_dir() else []:
-            path.unlink()
-    for target, name, place in targets:
-        folders[target].mkdir(parents=True, exist_ok=True)
-        (folders[target] / name).symlink_to(os.path.relpath(place.path.resolve(), folders[target].resolve()))
+    links = _links(folder, sides)
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".links.", dir=out) as fresh:
+        for target, name, place in links:
+            (Path(fresh) / target).mkdir(exist_ok=True)
+            relative = os.path.relpath(place.path.resolve(), folders[target].resolve())
+            (Path(fresh) / target / name).symlink_to(relative)
+        for target, present in folders.items():
+            for path in present.iterdir() if present.is_dir() else []:
+                path.unlink()
+            if (Path(fresh) / target).is_dir():
+                os.replace(Path(fresh) / target, present.resolve())
     return out
 
 
 def _links(folder: PairedFolder, sides: Sequence[str]) -> list[tuple[str, str, ImagePlace]]:
-    """Folder, name and file of every link; names that meet twice in a part are those of the keys."""
-    names = [common_name(place.path) for place in folder.a.places]
-    twice = {name for name, count in Counter(zip(folder.parts, names, strict=True)).items() if count > 1}
+    """Folder, name and file of every link; names that partners do not share, or others have, are those of the keys."""
+    names = [[common_name(place.path) for place in domain.places] for domain in (folder.a, folder.b)]
+    taken = [Counter(zip(folder.parts, side, strict=True)) for side in names]
     found = []
-    for i, (part, name) in enumerate(zip(folder.parts, names, strict=True)):
+    for i, (part, *both) in enumerate(zip(folder.parts, *names, strict=True)):
         if part is None:
             raise DataError(f"the pair {folder.keys[i]} of {folder.root} is in no part; make a split first")
+        own = both[0] == both[1] and all(count[part, name] == 1 for count, name in zip(taken, both, strict=True))
         for side, domain in zip(sides, (folder.a, folder.b), strict=False):
             place = domain.places[i]
-            stem = folder.keys[i].replace("/", "_") if (part, name) in twice else place.path.stem
             # Other projects find partners by equal names, or by their order.
+            stem = place.path.stem if own else folder.keys[i].replace("/", "_")
             found.append((f"{part}{side}", f"{stem}{place.path.suffix}", place))
     return found
 
