@@ -81,6 +81,20 @@ def test_no_crop_touches_a_strip_or_its_buffer(tmp_path: Path, test: str, val_st
     assert any("crops of test show pixels of train" in message for message in check_pairs(PairedFolder.open(out)))
 
 
+def test_sets_of_several_rasters_may_be_put_together(tmp_path: Path) -> None:
+    sets = []
+    for name, test in (("bay", "top"), ("sea", "bottom")):
+        image = np.random.default_rng(len(sets)).integers(0, 255, (1, 90, 60), dtype=np.uint8)
+        raster = write_image(tmp_path / f"{name}.png", image)
+        sets.append(write_pair_crops(raster, raster, tmp_path / test, count=20, size=32, test=test))
+    for path in sets[1].rglob("*.png"):
+        path.rename(sets[0] / path.relative_to(sets[1]))
+    put(sets[0], {f"{name}/mine.png": np.zeros((1, 32, 32), dtype=np.uint8) for name in ("trainA", "trainB")})
+    folder = PairedFolder.open(sets[0])
+    assert len(folder) == 2 * 21 + 1
+    assert check_pairs(folder) == []  # a strip of one raster lies beside the crops of its own raster alone
+
+
 def test_the_same_seed_cuts_the_same_crops(tmp_path: Path) -> None:
     scene = Scene.open(places((60, 60)))
     double = Scene.open(2 * places((60, 60)))

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from sarcore.data.card import read_card
 from sarcore.data.images import write_bytes
+from sarcore.data.manifest import scene_from_name
 from sarcore.data.near_duplicates import SMALLEST, near_duplicates
 from sarcore.data.pair_domain import Domain
 from sarcore.data.pair_folder import PairedFolder
@@ -203,16 +204,29 @@ def _shared_scenes(folder: PairedFolder, members: dict[str, list[int]], first: s
 
 
 def _shared_ground(folder: PairedFolder, members: dict[str, list[int]], first: str, second: str) -> list[str]:
-    """Crops of one raster may be in two parts where no pixel is in both."""
-    begin = np.array([folder.a.places[i].path.stem.rsplit("_", 2)[1:] for i in members[first]], dtype=np.int64)
-    end = begin.reshape(-1, 2) + np.array([folder.a.sizes[i] for i in members[first]]).reshape(-1, 2)
-    for i in members[second]:
-        place = np.array(folder.a.places[i].path.stem.rsplit("_", 2)[1:], dtype=np.int64)
-        hit = ((place < end) & (begin.reshape(-1, 2) < place + folder.a.sizes[i])).all(axis=1)
-        if hit.any():
-            one = folder.keys[members[first][int(hit.argmax())]]
-            return [f"crops of {second} show pixels of {first}, for example {folder.keys[i]} and {one}"]
+    """Crops of one raster may be in two parts where no pixel is in both. Files of other names are no crops."""
+    rasters = [_crops(folder, members[part]) for part in (first, second)]
+    for name in sorted(rasters[0].keys() & rasters[1].keys()):
+        (ours, begin, end), (theirs, places, ends) = (raster[name] for raster in rasters)
+        for i, place, last in zip(theirs, places, ends, strict=True):
+            hit = ((place < end) & (begin < last)).all(axis=1)
+            if hit.any():
+                one = folder.keys[ours[int(hit.argmax())]]
+                return [f"crops of {second} show pixels of {first}, for example {folder.keys[i]} and {one}"]
     return []
+
+
+def _crops(folder: PairedFolder, indices: list[int]) -> dict[str, tuple[list[int], Parts, Parts]]:
+    """The crops of each raster, with the rows and columns at which they begin and end."""
+    found: dict[str, list[int]] = {}
+    for i in indices:
+        if name := scene_from_name(folder.a.places[i].path):
+            found.setdefault(name, []).append(i)
+    spans = {}
+    for name, crops in found.items():
+        begin = np.array([folder.a.places[i].path.stem.rsplit("_", 2)[1:] for i in crops], dtype=np.int64)
+        spans[name] = crops, begin, begin + np.array([folder.a.sizes[i] for i in crops], dtype=np.int64)
+    return spans
 
 
 def comparable(folder: PairedFolder) -> bool:
