@@ -135,6 +135,18 @@ def test_pixels_without_data_do_not_count():
     torch.testing.assert_close(first.running_var.double(), expected.var(dim=1, correction=0), atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_gaps_do_not_count_in_one_piece_either(name, tmp_path):
+    """The picture must not depend on whether the scene fits into a tile."""
+    translator, pixels = translator_of(NETWORKS[name]()), uneven_scene((1, 83, 70))
+    pixels[:, :30, :40] = np.nan
+    whole = translate_images(translator, pixels)
+    for size, stats in ((32, "global"), (128, "global"), (128, "frozen")):
+        tiled = translated(translator, pixels, tmp_path, size=size, norm_stats=stats)
+        np.testing.assert_allclose(tiled, whole, atol=1e-5)
+    assert np.nanmax(np.abs(translated(translator, pixels, tmp_path, size=128, norm_stats="patch") - whole)) > 0.05
+
+
 def test_a_scene_without_any_data_is_translated(tmp_path):
     translator = translator_of(ResNetGenerator(1, 1, width=4, blocks=1))
     for stats in ("frozen", "global"):

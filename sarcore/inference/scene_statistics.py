@@ -17,6 +17,7 @@ from sarcore.inference.norm_statistics import (
     Statistics,
     View,
     footprint,
+    needs_statistics,
     with_exact_statistics,
     with_sample_statistics,
 )
@@ -120,6 +121,16 @@ def frozen_network(network: nn.Module, pixels: ScenePixels, device: torch.device
     whole = [torch.ones(x.shape[2:], dtype=torch.bool) if mask is None else mask for mask in masks]
     valid = None if all(mask is None for mask in masks) else torch.stack(whole)
     return with_sample_statistics(network, *_shown(network, x, [core] * len(windows), valid))
+
+
+def whole_network(network: nn.Module, pixels: ScenePixels, device: torch.device) -> nn.Module:
+    """The network for a scene in one piece, with statistics that leave out pixels without data; itself if all have."""
+    raw = pixels.window(0, 0, *pixels.scene.shape[1:])
+    valid = _valid(pixels, raw)
+    if valid is None or not needs_statistics(network):
+        return network
+    x = pixels.prepared(raw)[None].to(device)
+    return with_sample_statistics(network, *_shown(network, x, [(0, None, 0, None)], valid[None]))
 
 
 def _middle(length: int, side: int, multiple: int) -> tuple[int, int | None]:

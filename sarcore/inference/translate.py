@@ -18,7 +18,7 @@ from sarcore.inference.norm_statistics import NormStats, footprint, needs_statis
 from sarcore.inference.run_scene import run_scene
 from sarcore.inference.scene_arguments import WINDOWS, channels_of, check_output, identity, nodata_of
 from sarcore.inference.scene_pixels import Array, ScenePixels
-from sarcore.inference.scene_statistics import KeptStatistics, exact_network, frozen_network
+from sarcore.inference.scene_statistics import KeptStatistics, exact_network, frozen_network, whole_network
 from sarcore.inference.scene_tiles import CroppedTiles
 from sarcore.inference.translation_values import TargetValues, check_values, source_radiometry
 from sarcore.inference.translator import Translator
@@ -61,7 +61,8 @@ def translate_images(translator: Translator, images: Array) -> Array:
         pixels = ScenePixels(scene, None, translator.source, 0.0, scene.nodata)
         values = TargetValues(translator.target, _missing(scene, scene.nodata))
         raw = np.require(image, requirements="W")
-        y = values.physical(translator(pixels.prepared(raw)[None].to(device), index=number))[0].cpu().numpy()
+        each = translator.changed(whole_network(translator.network, pixels, device))
+        y = values.physical(each(pixels.prepared(raw)[None].to(device), index=number))[0].cpu().numpy()
         valid = pixels.valid(raw)
         if valid is not None:
             y = np.where(valid, y, np.float32(values.nodata))
@@ -143,9 +144,10 @@ def translate_scene(
         ValueError, TypeError: naming the argument, what it was and what is allowed.
 
     Note:
-        Pixels without data reach the network as 0 and have none in the result: there it has the no-data value of the
-        target, else that of the scene where no valid pixel can have it, else NaN, or 0 of integers, which their valid
-        pixels then do not take. Several processes share the rows as in `run_scene`; each finds the statistics.
+        Pixels without data reach the network as 0, count in no statistics (but those of ``patch``), and have none in
+        the result: there it has the no-data value of the target, else that of the scene where no valid pixel can have
+        it, else NaN, or 0 of integers, which their valid pixels then do not take. Several processes share the rows as
+        in `run_scene`; each finds the statistics.
     """
     source = scene if isinstance(scene, Scene) else Scene.open(scene)
     out = Path(out)
@@ -167,8 +169,8 @@ def translate_scene(
     )  # fmt: skip
     if plan.fixed:
         pixels = ScenePixels(source, channels, radiometry, 0.0, missing)
-        if norm_stats == "frozen":
-            network = frozen_network(translator.network, pixels, device)
+        if plan.whole or norm_stats == "frozen":
+            network = (whole_network if plan.whole else frozen_network)(translator.network, pixels, device)
         else:
             if not resume:
                 keep.remove()
@@ -224,6 +226,7 @@ class _Plan:
     align: int
     fixed: bool  # whether statistics of the scene are wanted
     halo: int
+    whole: bool = False  # whether the scene is one piece
 
     @classmethod
     def of(
@@ -238,10 +241,10 @@ class _Plan:
         network = translator.network
         align, minimum = footprint(network)
         size = max(minimum, _up(integer(size, "size", 1, 2**31 - 1), align))
-        if max(scene.shape[1:]) <= size:
-            return cls(size, 0, "crop", align, False, 0)
         by_image = needs_statistics(network)
         fixed = by_image and norm_stats != "patch"
+        if max(scene.shape[1:]) <= size:
+            return cls(size, 0, "crop", align, fixed, 0, whole=True)
         halo = _halo(
             translator, align, needed=overlap is None and (window == "crop" or (fixed and norm_stats == "global"))
         )
