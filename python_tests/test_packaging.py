@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = Path(sarcore.__file__).parent
 HEAVY = ("jinja2", "kornia", "lightning_fabric", "matplotlib", "PIL", "rich", "safetensors", "scipy", "tensorboard")
 HEAVY += ("tifffile", "torchmetrics", "torchvision", "tyro")
-SLOW = ("lightning_fabric", "torch._dynamo", "torchmetrics")
+SLOW = ("lightning_fabric", "matplotlib", "scipy", "torch._dynamo", "torchmetrics")
+SLOW += ("cv2", "onnx", "onnxruntime", "pyproj", "pystac_client", "rasterio", "requests")
 
 
 def run_python(code: str) -> subprocess.CompletedProcess[str]:
@@ -83,6 +84,16 @@ def test_import_is_light() -> None:
         f"import sarcore.report; print([name for name in {SLOW!r} if name in sys.modules])"
     )
     assert done.stdout.split() == ["[]", "[]"], done.stdout + done.stderr
+
+
+def test_help_does_not_wait_for_what_commands_run() -> None:
+    commands = ["", "prep warp", "prep search", "translate", "export", "train cyclegan", "experiment translation"]
+    done = run_python(
+        "import sys, sarcore.cli\n"
+        f"assert all(sarcore.cli.main([*words.split(), '--help']) == 0 for words in {commands!r})\n"
+        f"print([name for name in {SLOW!r} if name in sys.modules])"
+    )
+    assert done.stdout.splitlines()[-1:] == ["[]"], done.stdout + done.stderr
 
 
 def test_measures_need_no_torchmetrics() -> None:

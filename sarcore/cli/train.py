@@ -1,6 +1,7 @@
 """``sarcore train began|classifier|cyclegan|pix2pix``: settings on the command line, over a file, over a preset.
 
-The modules of the engine are imported with this one: `sarcore.cli.app` imports it for the command `train` alone.
+The settings of the engine are imported with this one: `sarcore.cli.app` imports it for the command `train` alone. What
+trains, and torchmetrics with it, is imported when a training begins.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from sarcore.cli.train_options import (
     start,
 )
 from sarcore.engine.distributed import is_main_process
-from sarcore.experiments import classification, generation, translation
 from sarcore.experiments.train_config import build, nested
 from sarcore.experiments.train_kinds import TrainBegan, TrainClassifier, TrainConfig, TrainCycleGAN, TrainPix2Pix
 
@@ -53,6 +53,8 @@ def _began(begin: Start) -> Callable[..., None]:
             run: Which run it is.
             settings: All settings.
         """
+        from sarcore.experiments import generation
+
         chosen = build(TrainBegan, nested(settings))
         with _progress(run.out) as progress:
             repeats = _repeats(run.source, begin, chosen)
@@ -77,6 +79,8 @@ def _classifier(begin: Start) -> Callable[..., None]:
             run: Which run it is.
             settings: All settings.
         """
+        from sarcore.experiments import classification
+
         chosen = build(TrainClassifier, nested(settings))
         with _progress(run.out) as progress:
             repeats = _repeats(run.source, begin, chosen)
@@ -133,6 +137,8 @@ def _pix2pix(begin: Start) -> Callable[..., None]:
 
 
 def _translation(chosen: TrainCycleGAN | TrainPix2Pix, run: RunOptions, begin: Start) -> None:
+    from sarcore.experiments import translation
+
     with _progress(run.out) as progress:
         repeats = _repeats(run.source, begin, chosen)
         results = translation.train_translation(chosen, run.out, progress, resume=run.resume, repeats=repeats)
