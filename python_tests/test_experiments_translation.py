@@ -216,7 +216,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(words, say
     out = tmp_path / "run"
     assert main(["train", "pix2pix", str(folder), "--out", str(out), "--steps", "2", *words]) in (1, 2)
     assert says in re.sub(r"[\s│]+", " ", capsys.readouterr().err)
-    assert not (out / "checkpoints").exists()
+    assert not out.exists()  # else the folder is taken when the command comes again, corrected
 
 
 def test_the_shown_pairs_are_spread_over_the_set(folder):
@@ -225,6 +225,19 @@ def test_the_shown_pairs_are_spread_over_the_set(folder):
     assert (tuple(a.shape), tuple(b.shape)) == ((4, 1, 32, 32), (4, 3, 32, 32))
     assert torch.equal(a[1], pairs[3][0][:, 4:36, 8:40])
     assert shown_pairs(pairs, 64)[1].shape == (4, 3, 40, 40)  # of 40 x 48 pixels
+
+
+def test_held_out_images_may_be_smaller_than_the_crop_and_of_several_sizes(folder, tmp_path):
+    images(tmp_path / "data")
+    pairs = PairedFolder.open(folder)
+    held = pairs.keys[pairs.scenes.index(pairs.scenes[-1]) :]
+    for number, key in enumerate(held):
+        for name, channels in (("s1", 1), ("s2", 3)):
+            file = next((tmp_path / "data").rglob(f"{Path(key).name.replace('s1', name)}*"))
+            write_image(file, np.full((channels, 20 + number, 24), 7, dtype=np.uint8))
+    small = PairedFolder.open(tmp_path / "data")
+    a, b = shown_pairs(small.subset([i for i, key in enumerate(small.keys) if key in held]), 32)
+    assert (tuple(a.shape), tuple(b.shape)) == ((2, 1, 20, 20), (2, 3, 20, 20))
 
 
 def test_sorabatake_trains_pix2pix_with_batches_of_three():

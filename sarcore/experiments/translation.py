@@ -47,12 +47,13 @@ def train_translation(
     split, remarks = split_pairs(pairs, config, repeats)
     parts = {name: part_of(pairs, getattr(split, name)) for name in PARTS if getattr(split, name)}
     items = len(parts["train"])
+    views = views_of(parts["train"], config)  # looks at every image: a run folder is for what can be trained
     before = start_run(run_dir, config, pairs, split, resume=resume, repeats=repeats, items=items)
     if 0 < before < config.fit.steps:
         remarks.append(f"The learning rate falls until step {config.fit.steps} now; up to here it did until {before}.")
     for note in [*notes, *remarks]:
         progress.note(note)
-    task, facts = train_on_pairs(parts["train"], parts.get("val"), config, run_dir, progress)
+    task, facts = train_on_pairs(parts["train"], parts.get("val"), config, run_dir, progress, views=views)
     results = {"kind": config.KIND, "data": str(config.data), **facts}
     results["pairs"] = {name: len(part) for name, part in parts.items()}
     if not is_main_process():
@@ -95,13 +96,19 @@ def train_on_pairs(
         **({"direction": model_config.direction} if isinstance(model_config, Pix2PixConfig) else {}),
     }
     validation = None if held_out is None else validation_of(held_out, config)
-    if views is None:
-        images = train if isinstance(task, Pix2Pix) else without_partners(train)
-        views = PairViews(images, config.crop, flip=config.flip)
     run = functools.partial(fit, on_step=progress.step, on_note=progress.note)
-    result = run(task, views, config.fit, run_dir, validation=validation, meta=meta)
+    result = run(task, views or views_of(train, config), config.fit, run_dir, validation=validation, meta=meta)
     task.load_state_dict(load_weights(result.best or result.checkpoint, kind=config.KIND)[1])
     return task, {**fit_facts(result), "last": _finite(result.last_logs)}
+
+
+def views_of(train: Pairs, config: TrainTranslation) -> PairViews:
+    """The random crops to train on, of pairs or, for a CycleGAN, of both sets apart.
+
+    Raises ``DataError`` for images smaller than the crop, and unreadable ones as far as they fit into the memory.
+    """
+    images = without_partners(train) if isinstance(config, TrainCycleGAN) else train
+    return PairViews(images, config.crop, flip=config.flip)
 
 
 def network(config: TrainTranslation, channels: tuple[int, int]) -> CycleGANConfig | Pix2PixConfig:
