@@ -99,7 +99,7 @@ def test_no_data_takes_part_in_nothing(tmp_path, rng):
         assert np.array_equal(valid, counts > 0), name
         assert np.allclose(found[0][valid], mean[valid], rtol=1e-5), name
         with rasterio.open(tmp_path / "out.tif") as out:
-            assert np.array_equal(out.nodata or 0, options.get("nodata", 0), equal_nan=True)
+            assert repr(out.nodata) == repr(options.get("nodata")), name  # nan is nan
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "float32"])
@@ -114,7 +114,7 @@ def test_what_lies_outside_is_not_data(tmp_path, rng, dtype):
     assert np.array_equal(found[:, :, 10:], pixels_of(source)[0])
     with rasterio.open(tmp_path / "b.tif") as out:
         assert (out.dtypes[0], out.count) == (dtype, 3)
-        assert out.nodata is None or np.isnan(out.nodata)
+        assert repr(out.nodata) == ("nan" if dtype == "float32" else "None")
     if dtype == "uint8":
         warp(source, tmp_path / "c.tif", grid, nodata=0)
         found, valid = pixels_of(tmp_path / "c.tif")
@@ -230,10 +230,10 @@ def test_the_command(tmp_path, rng, capsys):
         ([str(a)], "give a file to read and one to write"),
         ([str(a), str(b), str(one), "--gsd", "9"], "2 inputs need a folder as OUT"),
         ([str(a), str(a), str(tmp_path / "x"), "--gsd", "9"], "several inputs are called sar"),
-        ([str(a), str(a), "--gsd", "9"], "unwritten"),
+        ([str(a), str(a), "--gsd", "9"], "it is the image that is read"),
     ):
         assert main(["prep", "warp", *wrong]) == 1
-        assert says in capsys.readouterr().err or says == "unwritten"
+        assert says in capsys.readouterr().err
     assert np.array_equal(pixels_of(a)[0][0], decibels)
 
 
