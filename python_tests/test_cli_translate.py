@@ -12,7 +12,7 @@ from sarcore.data import Scene, read_image, write_image
 from sarcore.experiments.translation import load_translator
 from sarcore.inference import translate_images
 
-from .test_experiments_translation import KINDS, SMALL, images
+from .translation_runs import KINDS, SMALL, images
 
 
 @pytest.fixture(scope="module")

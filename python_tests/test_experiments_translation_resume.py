@@ -13,7 +13,7 @@ from sarcore.engine import last_checkpoint
 from .processes import join, start
 from .resume_runs import wait_for_step
 from .test_engine_kill import check_same_run
-from .test_experiments_translation import KINDS, SMALL, images
+from .translation_runs import KINDS, SMALL, images
 
 STEPS = 40
 # An image pool that is full before the kill, dropout, looks that are learnt, a decay that has begun, and parts.
