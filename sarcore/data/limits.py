@@ -193,7 +193,9 @@ def limits_of_scenes(
         for scene in scenes:
             missing = scene.nodata if nodata is None else nodata
             for window in scene.blocks():
+                mask = scene.mask(*window)
                 for number, block in zip(channels, scene.read(*window, channels), strict=True):
+                    block = block if mask is None else block[mask]
                     if first:
                         check_unit_of(scene.name, block, unit, missing)
                     yield number, _on_scale(block, unit, wanted, missing)

@@ -91,9 +91,10 @@ def write_pair_crops(
 
     ``count`` windows at random places, no two at the same, are cut from both rasters into trainA and trainB. Test tiles
     (testA, testB) lie side by side in a strip along the border ``test``; no training crop touches the strip, nor the
-    ``buffer`` pixels beside it. Windows with a pixel without data are not taken. Files are named
-    ``<scene>_<row>_<column>`` after the SAR raster and hold its values: PNG for 8 bit with one or three channels, else
-    TIFF. ``dataset.json`` keeps the radiometries and where everything came from. A failure leaves no folder behind.
+    ``buffer`` pixels beside it. Windows with a pixel without data (no-data value, NaN, or masked in the file) are not
+    taken. Files are named ``<scene>_<row>_<column>`` after the SAR raster and hold its values: PNG for 8 bit with one
+    or three channels, else TIFF. ``dataset.json`` keeps the radiometries and where everything came from. A failure
+    leaves no folder behind.
 
     Args:
         sar: raster of domain A.
@@ -135,7 +136,10 @@ def write_pair_crops(
             tiles = list(_tiles(box, size))
             valid = [place for place in tiles if cutter.valid(*place)]
             if tiles and not valid:
-                raise DataError(f"every tile of the {part} strip has pixels without data; take another --test border")
+                raise DataError(
+                    f"every tile of the {part} strip has pixels without data; take another --test border, or crop the "
+                    "rasters to where both have data"
+                )
             if tiles:
                 written[part], left_out[part] = cutter.write(folder, part, valid), len(tiles) - len(valid)
         card = {
@@ -162,8 +166,11 @@ class _Cutter:
         return [scene.read(row + first[0], column + first[1], size, size) for scene, first in self.sides]
 
     def valid(self, row: int, column: int) -> bool:
-        windows = self.read(row, column)
-        return all(_complete(scene, window) for (scene, _), window in zip(self.sides, windows, strict=True))
+        for (scene, first), window in zip(self.sides, self.read(row, column), strict=True):
+            mask = scene.mask(row + first[0], column + first[1], self.size, self.size)
+            if not (_complete(scene, window) and (mask is None or mask.all())):
+                return False
+        return True
 
     def random(self, box: Box, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
         """Different places of a box at which no window has a pixel without data."""

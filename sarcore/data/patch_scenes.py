@@ -58,6 +58,9 @@ class SceneSet:
         data = valid_pixels(rows, scene.nodata)
         if rows.dtype.kind in "fc":
             data |= np.isinf(rows)
+        mask = scene.mask(row, column, height, width)
+        if mask is not None:
+            data &= mask
         missing = pixel_nodata(self.nodata, rows.dtype)
         if missing is not None and scene.nodata != self.nodata:
             if (data & (rows == missing)).any():

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from sarcore.data.nodata import pixel_nodata
 from sarcore.data.scene_formats import open_source, place_of
-from sarcore.data.scene_gdal import Georeference, Transform
+from sarcore.data.scene_gdal import GdalSource, Georeference, Transform
 from sarcore.data.scene_source import Array, Source, Window, array_source
 from sarcore.data.scene_tags import GEOREFERENCE, Metadata, Tag
 
@@ -90,10 +90,13 @@ class Scene:
         self.shape, self.dtype = self._source.shape, self._source.dtype
         self.nodata = self._metadata.nodata if self._replaced is None else float(self._replaced)
         self._place: Georeference | None = None
+        self._mask: GdalSource | None = None
 
     def close(self) -> None:
         """Let the file go."""
         self._source.close()
+        if self._mask is not None:
+            self._mask.close()
 
     def __enter__(self) -> Scene:
         return self
@@ -228,6 +231,19 @@ class Scene:
             known = window == window
             data = known if data is None else data & known
         return None if data is None or data.all() else np.asarray(data)
+
+    def mask(self, row: int, column: int, height: int, width: int) -> npt.NDArray[np.bool_] | None:
+        """Which pixels (h, w) of a window are data by the mask in the file or beside it; None for a file without one.
+
+        `sarcore prep warp` and `prep stitch` write such masks where no value of integers can mean no-data. What `read`
+        gives there is whatever lies below the mask.
+        """
+        if not self._metadata.masked:
+            return None
+        if self._mask is None:
+            assert self.path is not None
+            self._mask = GdalSource(self.path)
+        return self._mask.mask(Window(row, column, height, width))
 
     def blocks(self) -> Iterator[Window]:
         """Windows that cover the scene once, in the order of the file: bands of full width, or groups of tiles.

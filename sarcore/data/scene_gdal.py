@@ -100,7 +100,16 @@ def open_gdal(path: Path) -> tuple[GdalSource, Metadata]:
     """The reader of a file of another format."""
     source = GdalSource(path)
     with opened(path, "the scene") as dataset:
-        return source, Metadata(dataset.nodata, tuple(name or None for name in dataset.descriptions))
+        names = tuple(name or None for name in dataset.descriptions)
+        return source, Metadata(dataset.nodata, names, masked=_has_mask(dataset))
+
+
+def _has_mask(dataset: Any) -> bool:
+    """Whether there is a mask of its own, beside no-data values and alpha bands, which are channels here."""
+    from rasterio.enums import MaskFlags
+
+    flags = dataset.mask_flag_enums[0]
+    return MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
 
 
 class GdalSource:
@@ -133,6 +142,13 @@ class GdalSource:
         self._dataset = None
 
     def read(self, window: Window, channels: Sequence[int]) -> Array:
+        return np.ascontiguousarray(self._read(window, "read", [channel + 1 for channel in channels]), self.dtype)
+
+    def mask(self, window: Window) -> Array:
+        """Which pixels (height, width) of a window are data."""
+        return np.asarray(self._read(window, "dataset_mask") != 0)
+
+    def _read(self, window: Window, method: str, *wanted: Any) -> Array:
         import rasterio
         from rasterio.errors import NotGeoreferencedWarning, RasterioError
         from rasterio.windows import Window as GdalWindow
@@ -144,10 +160,8 @@ class GdalSource:
                 with bounded_cache():
                     if self._dataset is None or self._process != os.getpid():
                         self._dataset, self._process = rasterio.open(self._path, sharing=False), os.getpid()
-                    found = self._dataset.read(
-                        [channel + 1 for channel in channels],
-                        window=GdalWindow(column, row, width, height),
-                    )
+                    here = GdalWindow(column, row, width, height)
+                    found: Array = getattr(self._dataset, method)(*wanted, window=here)
         except (RasterioError, OSError) as error:
             raise unreadable(self._path, error, "scene") from error
-        return np.ascontiguousarray(found, dtype=self.dtype)
+        return found

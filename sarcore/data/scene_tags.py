@@ -30,6 +30,8 @@ class Metadata:
     """Code, type, count and value of the GeoTIFF and GDAL tags, as tifffile takes them."""
     layout: dict[str, Any] = field(default_factory=dict)
     """Of a TIFF: description, resolution, colours, tiles and compression."""
+    masked: bool = False
+    """Whether a mask, in the file or beside it, tells which pixels are data."""
 
 
 def raw_tags(page: Any) -> tuple[Tag, ...]:

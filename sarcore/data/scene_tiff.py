@@ -36,11 +36,13 @@ def open_tiff(path: Path) -> tuple[Source, Metadata]:
             text = text_of(tags, NODATA_TAG)
             nodata = None if text is None else nodata_of(text, path)
             source = _source(path, tiff, series, nodata)
+            masks = (other for other in tiff.pages if isinstance(other, tifffile.TiffPage) and other.is_mask)
+            masked = next(masks, None) is not None or path.with_name(f"{path.name}.msk").is_file()
     except DataError:
         raise
     except Exception as error:  # the decoders raise anything from OSError to struct.error on damaged bytes
         raise unreadable(path, error, "scene") from error
-    return source, Metadata(nodata, band_names(tags, source.shape[0]), tags, layout)
+    return source, Metadata(nodata, band_names(tags, source.shape[0]), tags, layout, masked)
 
 
 def _source(path: Path, tiff: Any, series: Any, nodata: float | None) -> Source:
