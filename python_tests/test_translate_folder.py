@@ -1,7 +1,9 @@
 """Folders of images translated: names, what is left alone, and what is refused."""
 
+import importlib
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -16,6 +18,9 @@ from sarcore.models import ResNetGenerator
 from sarcore.nn import SpeckleLayer
 
 from .translation_networks import COLOURS, FLOATS, lively, translator_of
+
+# The package has the function under the module's name.
+translate_folder_module = importlib.import_module("sarcore.inference.translate_folder")
 
 
 def network(outputs=3):
@@ -86,6 +91,37 @@ def test_another_translation_needs_another_folder(images, tmp_path):
     files = translate_folder(other, images, out, resume=False)
     np.testing.assert_array_equal(read_image(files[0]), translate_images(other, read_image(images / "0.png")))
     assert json.loads((out / "translation.json").read_text())["weights"] == other.checksum()
+
+
+def test_several_processes_begin_a_folder_together(images, tmp_path, monkeypatch):
+    """While one writes what the folder is, another one finds a file that is not the card."""
+    translator, out, honest = (
+        translator_of(network(), COLOURS, COLOURS),
+        tmp_path / "out",
+        translate_folder_module.write_bytes,
+    )
+    others = []
+
+    def slowly(file, content):
+        if not others:
+            unfinished = file.with_name(".translation.half-written")
+            unfinished.touch()
+            others.append(pool.submit(translate_folder, translator, images, out))
+            with pytest.raises(TimeoutError):
+                others[0].result(timeout=0.3)
+            unfinished.unlink()
+        return honest(file, content)
+
+    monkeypatch.setattr(translate_folder_module, "write_bytes", slowly)
+    with ThreadPoolExecutor(1) as pool:
+        translate_folder_module._begin(out, translate_folder_module._card(translator, {}), resume=True)
+    assert [file.name for file in others[0].result()] == ["0.png", "1.png", "2.png"]
+
+
+def test_a_process_killed_at_once_leaves_a_folder_to_go_on_with(images, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".translation.0a1b2c3d.json").write_text("{")
+    assert len(translate_folder(translator_of(network(), COLOURS, COLOURS), images, tmp_path / "out")) == 3
 
 
 def test_speckle_follows_from_the_name(images, tmp_path):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from sarcore.inference.translation_values import TargetValues
 from sarcore.inference.translator import Translator
 
 CARD = "translation.json"
+_UNFINISHED = ".translation.*.json"  # what `write_bytes` leaves of it when the process is killed
 
 
 def translate_folder(
@@ -113,6 +117,21 @@ def _begin(out: Path, card: dict[str, Any], *, resume: bool) -> None:
         out.mkdir(exist_ok=True)
     except OSError as error:
         raise DataError(f"cannot make the folder {out}: {error.strerror or error}; choose another") from error
+    with _alone(out):  # of several processes each comes here
+        _claim(out, card, resume=resume)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _claim(out: Path, card: dict[str, Any], *, resume: bool) -> None:
     file = out / CARD
     if file.is_file():
         try:
@@ -124,6 +143,6 @@ def _begin(out: Path, card: dict[str, Any], *, resume: bool) -> None:
                 f"{out} holds the images of another translation or of other options (see {CARD}); give another folder, "
                 "or write them anew with resume=False (--no-resume)"
             )
-    elif any(out.iterdir()):
+    elif any(not path.match(_UNFINISHED) for path in out.iterdir()):
         raise DataError(f"{out} is not empty and holds no translations; give a new folder")
     write_bytes(file, json.dumps(card, indent=1).encode())
