@@ -67,6 +67,17 @@ def test_the_checksum_is_that_of_the_weights():
     assert one.checksum() == same.checksum() != other.checksum()
 
 
+def test_the_checksum_tells_other_speckle():
+    """Rows of an unfinished scene must not be gone on with under another seed, whoever has its first tile."""
+    draws = [
+        translator_of(ResNetGenerator(1, 1, width=4, blocks=0), speckle=SpeckleLayer(1.0), seed=seed).checksum()
+        for seed in (0, 1, 0)
+    ]
+    assert draws[0] == draws[2] != draws[1]
+    quiet = [translator_of(ResNetGenerator(1, 1, width=4, blocks=0), seed=seed).checksum() for seed in (0, 1)]
+    assert quiet[0] == quiet[1]  # no speckle, no draws
+
+
 @pytest.mark.parametrize(
     ("error", "match", "options"),
     [

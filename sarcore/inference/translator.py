@@ -98,8 +98,8 @@ class Translator:
             return speckled
 
     def checksum(self) -> str:
-        """Of the weights of the network and the speckle: the same for the same translations."""
-        found = 0
+        """Of the weights of the network and the speckle with its seed: the same for the same translations."""
+        found = 0 if self.speckle is None else zlib.crc32(str(self.seed).encode())
         for part in (self.network, self.speckle):
             for name, value in () if part is None else part.state_dict().items():
                 found = zlib.crc32(name.encode(), found)
