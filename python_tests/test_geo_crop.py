@@ -1,5 +1,7 @@
 """sarcore prep crop: the pixels that touch the bounds, as they are."""
 
+import sys
+
 import numpy as np
 import pyproj
 import pytest
@@ -10,9 +12,10 @@ from sarcore.cli import main
 from sarcore.errors import DataError
 from sarcore.geo import crop as crop_module
 from sarcore.geo.crop import crop
-from sarcore.geo.grid import Bounds
+from sarcore.geo.grid import Bounds, Grid
+from sarcore.geo.raster import new_geotiff
 
-from .geo_files import pixels_of, write_geotiff
+from .geo_files import UTM, pixels_of, write_geotiff
 
 
 def touched(path, bounds):
@@ -190,3 +193,32 @@ def test_a_real_scene(test_data, tmp_path):
     assert np.array_equal(
         found[:, : expected.shape[1], : expected.shape[2]], expected[:, : found.shape[1], : found.shape[2]]
     )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no limit on the size of files")
+@pytest.mark.parametrize("size", [(40, 40), (900, 700)])
+def test_a_full_disk_at_any_moment(tmp_path, size):
+    """GDAL says nothing of writes that fail while it closes a file."""
+    import resource
+
+    pixels = np.random.default_rng(0).integers(0, 255, (1, *size), dtype=np.uint8)
+    grid = Grid("EPSG:32654", UTM, size[1], size[0])
+
+    def write(path):
+        with new_geotiff(path, grid, count=1, dtype="uint8") as out:
+            out.write(pixels)
+            out.write_mask(pixels[0] > 9)
+
+    write(tmp_path / "whole.tif")
+    whole = (tmp_path / "whole.tif").stat().st_size
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for limit in (0, 100, whole // 3, whole - whole // 9, whole - 600, whole - 200, whole - 2, whole - 1):
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+            with pytest.raises(DataError, match=r"cannot write .*a\.tif: (?!.*previous exception)"):
+                write(tmp_path / "a.tif")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert [path.name for path in tmp_path.iterdir()] == ["whole.tif"], limit
+    write(tmp_path / "a.tif")
+    assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "whole.tif").read_bytes()

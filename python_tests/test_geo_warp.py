@@ -1,5 +1,7 @@
 """sarcore prep warp: values against SciPy and block means, no-data, and nothing that depends on the windows."""
 
+import sys
+
 import numpy as np
 import pyproj
 import pytest
@@ -248,3 +250,28 @@ def test_a_real_scene(test_data, tmp_path):
     power, means = (10 ** (x.astype(np.float64) / 10) for x in (before, found))
     assert done.method == "average"
     assert np.nanmean(means[:, valid], axis=1) == pytest.approx(np.nanmean(power, axis=(1, 2)), rel=0.01)
+
+
+def test_a_damaged_file_is_named_and_leaves_nothing(tmp_path, rng):
+    write_geotiff(tmp_path / "a.tif", rng.integers(0, 255, (600, 600), dtype=np.uint8), compress="deflate")
+    whole = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(whole[:200_000] + bytes(len(whole) - 250_000) + whole[-50_000:])
+    with pytest.raises(DataError, match=r"a\.tif cannot be read: (?!.*previous exception).*; is the file whole"):
+        warp(tmp_path / "a.tif", tmp_path / "b.tif", Grid.from_file(tmp_path / "a.tif"))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no limit on the size of files")
+def test_a_disk_without_room_for_intensities(tmp_path, rng):
+    import resource
+
+    write_geotiff(tmp_path / "a.tif", rng.gamma(1, 1, (300, 300)).astype(np.float32))
+    grid = Grid.from_file(tmp_path / "a.tif")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+        with pytest.raises(DataError, match="cannot write a temporary copy as intensities, of 360000 bytes, in .*room"):
+            warp(tmp_path / "a.tif", tmp_path / "b.tif", grid, unit="amplitude")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]

@@ -33,10 +33,39 @@ def whole_file(path: Path) -> Iterator[Path]:
         os.chmod(name, 0o666 & ~_umask())  # mkstemp gives 0600, which would hide the file from other users
         os.replace(name, path)
     except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror or error}; nothing was left there") from error
+        raise DataError(f"cannot write {path}: {reason(error)}; nothing was left there") from error
     finally:
         if name is not None:
             Path(name).unlink(missing_ok=True)
+
+
+def reason(error: BaseException) -> str:
+    """What GDAL said, where rasterio says only that it said something.
+
+    >>> reason(OSError("Write failed. See previous exception for details."))
+    'Write failed.'
+    """
+    while error.__cause__ is not None:
+        error = error.__cause__
+    said = getattr(error, "strerror", None) or getattr(error, "errmsg", error)
+    return str(said).removesuffix(" See previous exception for details.")
+
+
+def on_disk(path: Path, largest: int) -> None:
+    """Make sure that all writes to a closed file arrived, although GDAL tells nothing of those made while closing.
+
+    A write that failed for want of room needed at most `largest` bytes: so there is no room for these, then.
+
+    Raises OSError where there is none.
+    """
+    with open(path, "r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        try:
+            file.write(bytes(largest))
+            file.flush()
+            os.fsync(file.fileno())
+        finally:
+            file.truncate(size)
 
 
 def check_output(path: Path, inputs: Sequence[Path], suffixes: Sequence[str] = TIFF) -> None:

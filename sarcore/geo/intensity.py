@@ -11,7 +11,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from sarcore.geo.raster import environment, opened, read, windows
+from sarcore.errors import DataError
+from sarcore.geo.files import on_disk, reason
+from sarcore.geo.raster import environment, opened, read, room, windows
 
 Unit = Literal["intensity", "amplitude", "db"]
 
@@ -24,8 +26,6 @@ def as_intensity(dataset: Any, folder: Path, unit: Unit | None) -> Iterator[Any]
     if unit in (None, "intensity"):
         yield dataset
         return
-    import rasterio
-
     kind = "float64" if dataset.dtypes[0] in ("float64", "uint32", "int32") else "float32"
     profile = {
         "driver": "GTiff", "dtype": kind, "count": dataset.count, "nodata": float("nan"), "bigtiff": "if_safer",
@@ -34,7 +34,7 @@ def as_intensity(dataset: Any, folder: Path, unit: Unit | None) -> Iterator[Any]
     }  # fmt: skip
     with tempfile.TemporaryDirectory(dir=folder, prefix=".warp.") as name:
         copy = Path(name) / "intensity.tif"
-        with environment(), rasterio.open(copy, "w", **profile) as out:
+        with _scratch(copy, profile) as out:
             for column, row, width, height in windows(dataset.width, dataset.height):
                 values = read(dataset, column, row, width, height).astype(kind)
                 here = ((row, row + height), (column, column + width))
@@ -42,6 +42,24 @@ def as_intensity(dataset: Any, folder: Path, unit: Unit | None) -> Iterator[Any]
                 out.write(10 ** (values / 10) if unit == "db" else np.square(values), window=here)
         with opened(copy) as linear:
             yield linear
+
+
+@contextmanager
+def _scratch(copy: Path, profile: dict[str, Any]) -> Iterator[Any]:
+    """A temporary file; DataError where it cannot be written, so that no input is blamed."""
+    import rasterio
+    from rasterio.errors import RasterioError
+
+    try:
+        with environment(), rasterio.open(copy, "w", **profile) as out:
+            yield out
+        on_disk(copy, room(profile))
+    except (RasterioError, OSError) as error:
+        size = profile["width"] * profile["height"] * profile["count"] * np.dtype(profile["dtype"]).itemsize
+        folder = copy.parent.parent
+        raise DataError(
+            f"cannot write a temporary copy as intensities, of {size} bytes, in {folder}: {reason(error)}; make room"
+        ) from error
 
 
 def from_intensity(values: Array, unit: Unit | None, dtype: str) -> Array:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sarcore.errors import DataError
-from sarcore.geo.files import whole_file
+from sarcore.geo.files import on_disk, reason, whole_file
 
 TILE = 256  # side of the tiles of a GeoTIFF that is written
 BLOCK = 1024  # side of the windows that are read and written at a time
@@ -75,7 +75,7 @@ def opened(path: Path) -> Iterator[Any]:
                     raise DataError(f"{path} holds {len(dataset.subdatasets)} images; extract one with gdal_translate")
                 yield dataset
         except RasterioError as error:
-            raise DataError(f"{path} cannot be read: {error}") from error
+            raise DataError(f"{path} cannot be read: {reason(error)}") from error
 
 
 def parse_crs(text: str) -> Any:
@@ -206,10 +206,18 @@ def _new(path: Path, place: Place, size: tuple[int, int], profile: dict[str, Any
             "crs": parse_crs(place.crs), "transform": Affine(*place.transform),
         } | profile  # fmt: skip
         try:
-            with whole_file(path) as file, rasterio.open(file, "w", **profile) as out:
-                yield out
+            with whole_file(path) as file:
+                with rasterio.open(file, "w", **profile) as out:
+                    yield out
+                on_disk(file, room(profile))
         except RasterioError as error:
-            raise DataError(f"cannot write {path}: {error}; nothing was left there") from error
+            raise DataError(f"cannot write {path}: {reason(error)}; nothing was left there") from error
+
+
+def room(profile: dict[str, Any]) -> int:
+    """Bytes that no single write of a GeoTIFF exceeds: a tile of all bands as it is, and a directory."""
+    size = 16 if profile["dtype"].startswith("complex") else np.dtype(profile["dtype"]).itemsize
+    return int(TILE * TILE * size * profile["count"]) + (1 << 20)
 
 
 def _describe(out: Any, like: Any) -> None:
@@ -243,7 +251,7 @@ def read(dataset: Any, column: int, row: int, width: int, height: int) -> npt.ND
     try:
         found: npt.NDArray[Any] = dataset.read(window=Window(column, row, width, height))
     except RasterioError as error:
-        raise DataError(f"{dataset.name} cannot be read: {error}") from error
+        raise DataError(f"{dataset.name} cannot be read: {reason(error)}; is the file whole?") from error
     return found
 
 

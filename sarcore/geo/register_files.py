@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sarcore.errors import DataError
-from sarcore.geo.files import check_output, whole_file
+from sarcore.geo.files import check_output, on_disk, whole_file
 from sarcore.geo.grid import Grid
-from sarcore.geo.raster import Place, environment, geotiff, opened, place_of
+from sarcore.geo.raster import Place, environment, geotiff, opened, place_of, room
 from sarcore.geo.register import Registration, register
 from sarcore.geo.register_picture import picture_of
 from sarcore.geo.similarity import Array, Model, at_level, inverse, scale_of
@@ -157,6 +157,7 @@ def _write_placed(optical: Path, target: Any, out: Path, matrix: Array) -> None:
         warp(optical, file, Grid(place.crs, displaced.transform, target.width, target.height))
         with environment(), rasterio.open(file, "r+") as written:
             written.transform = Affine(*place.transform)
+        on_disk(file, 1 << 20)
 
 
 def _write_unplaced(source: Any, target: Any, out: Path, matrix: Array) -> None:
@@ -171,10 +172,10 @@ def _write_unplaced(source: Any, target: Any, out: Path, matrix: Array) -> None:
             _fill(written, image, covered)
         return
     size = {"width": target.width, "height": target.height, "count": len(image), "dtype": image.dtype}
-    with whole_file(out) as file, environment(), rasterio.open(
-        file, "w", driver="GTiff", nodata=source.nodata, compress="deflate", **size
-    ) as written:  # fmt: skip
-        _fill(written, image, covered)
+    with whole_file(out) as file, environment():
+        with rasterio.open(file, "w", driver="GTiff", nodata=source.nodata, compress="deflate", **size) as written:
+            _fill(written, image, covered)
+        on_disk(file, room({"dtype": image.dtype.name, "count": len(image)}))
 
 
 def _fill(written: Any, image: Array, covered: Array) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sarcore.errors import DataError
-from sarcore.geo.files import check_output
+from sarcore.geo.files import check_output, reason
 from sarcore.geo.grid import Bounds, Grid, utm_zone
 from sarcore.geo.intensity import Unit, as_intensity, from_intensity
 from sarcore.geo.raster import geotiff, has_mask, opened, parse_crs, place_of, project, windows
@@ -138,7 +138,7 @@ def warp(
         with as_intensity(dataset, out.parent, unit) as linear, _view(linear, place, grid, chosen, ratio, fill) as view:
             size = (grid.width, grid.height)
             with geotiff(out, dataset, grid.place, size, nodata=fill) as target:
-                valid = _stream(view, target, unit, on_pixels)
+                valid = _stream(dataset.name, view, target, unit, on_pixels)
                 if not valid:
                     raise _empty(dataset, place, grid)
     return Warped(chosen, ratio, valid / (grid.width * grid.height))
@@ -221,14 +221,18 @@ def _view(dataset: Any, place: str, grid: Grid, method: str, ratio: float, fill:
         raise DataError(f"{dataset.name} cannot be put on the grid: {error}") from error
 
 
-def _stream(view: Any, target: Any, unit: Unit | None, on_pixels: Callable[[int], None] | None) -> int:
+def _stream(source: str, view: Any, target: Any, unit: Unit | None, on_pixels: Callable[[int], None] | None) -> int:
     """Copy the view into the file; the number of pixels with data."""
+    from rasterio.errors import RasterioError
     from rasterio.windows import Window
 
     valid = done = 0
     for column, row, width, height in windows(target.width, target.height):
         here = Window(column, row, width, height)
-        values = view.read(list(range(1, target.count + 1)), window=here)
+        try:
+            values = view.read(list(range(1, target.count + 1)), window=here)
+        except RasterioError as error:
+            raise DataError(f"{source} cannot be read: {reason(error)}; is the file whole?") from error
         # The band of validity, where there is one: GDAL's mask of it is right for 8 bit alone.
         added = view.count > target.count
         mask = view.read(view.count, window=here) > 0 if added else view.dataset_mask(window=here) > 0
