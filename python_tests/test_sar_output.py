@@ -7,7 +7,7 @@ from scipy.stats import gamma
 
 from sarcore import Radiometry
 from sarcore.models import CycleGAN, CycleGANConfig, Pix2Pix, Pix2PixConfig, PlainStep
-from sarcore.models.sar_output import SarOutput
+from sarcore.models.sar_output import SarOutput, physical_radiometry
 from sarcore.models.translation_config import TranslationConfig
 
 RADIOMETRIES = {
@@ -88,3 +88,33 @@ def test_looks_are_learnt_with_the_generators(kind, generator):
     assert abs(np.log(after_one / before)) == pytest.approx(10 * model.config.lr, rel=1e-2), "ten times that of weights"
     assert float(scalars[1]["looks"]) == pytest.approx(float(model.sar_output.layer.looks))
     assert "sar_output.layer.log_looks" in model.state_dict()
+
+
+@pytest.mark.parametrize(
+    ("says", "given", "expected"),
+    [
+        ({}, Radiometry("digital", 0, 255), Radiometry("amplitude", 0, 255)),
+        ({}, Radiometry("digital", -23, 4), Radiometry("db", -23, 4)),
+        ({"unit_a": "intensity"}, Radiometry("digital", 0, 255), Radiometry("intensity", 0, 255)),
+        ({"unit_a": "db", "limits_a": (-25.0, 0.0)}, Radiometry("digital", 0, 255), Radiometry("db", -25, 0)),
+        ({"unit_a": "db"}, Radiometry("digital", 3, 9), Radiometry("db", 3, 9)),
+        ({}, Radiometry("intensity", -25, 0, scale="db"), Radiometry("intensity", -25, 0, scale="db")),
+        ({"unit_a": "db"}, Radiometry("db", -25, 0), Radiometry("db", -25, 0)),
+    ],
+)
+def test_grey_values_stand_for_what_is_said_of_them(says, given, expected):
+    assert physical_radiometry(TranslationConfig(**says), given) == expected
+
+
+@pytest.mark.parametrize(
+    ("says", "given", "message"),
+    [
+        ({"unit_a": "db"}, Radiometry("digital", 0, 255), "give limits_a"),
+        ({"unit_a": "amplitude"}, Radiometry("db", -25, 0), "declared to be db"),
+        ({"unit_a": "db", "limits_a": (-20.0, 0.0)}, Radiometry("db", -25, 0), "leave out"),
+        ({"unit_a": "amplitude"}, Radiometry("digital", -3, 4), "low must be 0 or more"),
+    ],
+)
+def test_what_contradicts_the_images_is_refused(says, given, message):
+    with pytest.raises(ValueError, match=message):
+        physical_radiometry(TranslationConfig(**says), given)

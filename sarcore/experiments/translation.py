@@ -26,6 +26,7 @@ from sarcore.experiments.translation_pairs import Pairs, open_pairs, part_of, sp
 from sarcore.experiments.translation_validation import Constant, mean_colours, translation_validation
 from sarcore.inference import Translator
 from sarcore.models import CycleGAN, CycleGANConfig, Pix2Pix, Pix2PixConfig
+from sarcore.models.sar_output import physical_radiometry
 from sarcore.models.translation import DIRECTIONS, Direction
 from sarcore.ops import Radiometry
 
@@ -47,6 +48,7 @@ def train_translation(
     split, remarks = split_pairs(pairs, config, repeats)
     parts = {name: part_of(pairs, getattr(split, name)) for name in PARTS if getattr(split, name)}
     items = len(parts["train"])
+    physical_radiometry(config.model, pairs.radiometry_a)
     views = views_of(parts["train"], config)  # looks at every image: a run folder is for what can be trained
     before = start_run(run_dir, config, pairs, split, resume=resume, repeats=repeats, items=items)
     if 0 < before < config.fit.steps:
@@ -120,14 +122,9 @@ def network(config: TrainTranslation, channels: tuple[int, int]) -> CycleGANConf
 
 
 def new_task(config: CycleGANConfig | Pix2PixConfig, radiometry_a: Radiometry, *, seed: int = 0) -> CycleGAN | Pix2Pix:
-    """The untrained networks of these settings; ``radiometry_a`` is that of the SAR images, for their speckle.
-
-    Grey values of pictures without a declared unit count as amplitudes.
-    """
+    """The untrained networks of these settings; ``radiometry_a`` is that of the SAR images, for their speckle."""
     cls = CycleGAN if isinstance(config, CycleGANConfig) else Pix2Pix
-    if radiometry_a.unit == "digital":
-        radiometry_a = Radiometry("amplitude", radiometry_a.low, radiometry_a.high)
-    return cls(config, seed=seed, radiometry_a=radiometry_a)  # type: ignore[arg-type]  # the class of its config
+    return cls(config, seed=seed, radiometry_a=physical_radiometry(config, radiometry_a))  # type: ignore[arg-type]  # the class of its config
 
 
 def directions_of(config: TrainTranslation) -> tuple[Direction, ...]:
@@ -141,7 +138,7 @@ def validation_of(pairs: Pairs, config: TrainTranslation) -> Validation:
     return translation_validation(
         pairs,
         directions_of(config),
-        pairs.radiometry_a,
+        physical_radiometry(config.model, pairs.radiometry_a),
         paired=isinstance(pairs, PairedFolder),
         one_size=len(sizes) == 1,
     )

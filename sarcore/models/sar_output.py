@@ -11,6 +11,32 @@ from sarcore.nn import SpeckleLayer
 from sarcore.ops import Radiometry
 
 
+def physical_radiometry(config: TranslationConfig, radiometry: Radiometry) -> Radiometry:
+    """What the encoded SAR images of a set stand for: what the set declares, else what `unit_a` and `limits_a` say.
+
+    Without either, grey values are amplitudes, as in 8-bit quicklooks, and decibels where they are negative. The limits
+    are those that become 0 and 1: of 8-bit images that show -25 to 0 dB, (-25, 0).
+
+    >>> physical_radiometry(TranslationConfig(unit_a="db", limits_a=(-25, 0)), Radiometry("digital", 0, 255)).low
+    -25.0
+
+    Raises:
+        ValueError: a unit that contradicts the declared one, or limits that are none of the unit.
+    """
+    unit, limits = config.unit_a, config.limits_a
+    if radiometry.unit != "digital":
+        if unit is not None and (unit != radiometry.unit or limits not in (None, (radiometry.low, radiometry.high))):
+            raise ValueError(
+                f"The SAR images are declared to be {radiometry.unit} ({radiometry.scale} from {radiometry.low:g} to "
+                f"{radiometry.high:g}), unit_a says {unit}; leave out unit_a and limits_a."
+            )
+        return radiometry
+    low, high = limits or (radiometry.low, radiometry.high)
+    if unit == "db" and limits is None and low >= 0 and (low, high) in ((0, 255), (0, 65535)):
+        raise ValueError("Grey values are no decibels; give limits_a, the decibels of black and white, such as -25 0.")
+    return Radiometry(unit or ("db" if low < 0 else "amplitude"), low, high)
+
+
 class SarOutput(nn.Module):
     """Make SAR images of what a generator paints, both (N, C, H, W) in [-1, 1]: that itself, or speckled reflectivity.
 

@@ -16,6 +16,8 @@ from sarcore.models.patchgan import DiscriminatorName
 Config = TypeVar("Config", bound="TranslationConfig")
 TranslationPreset: TypeAlias = Literal["sorabatake", "junyanz", "sarcore"]
 
+SarUnit: TypeAlias = Literal["amplitude", "intensity", "db"]
+
 _LEAST = {
     "channels_a": 1, "channels_b": 1, "depth": 1, "width": 1, "d_width": 1, "d_layers": 1, "total_steps": 0,
     "structure_weight": 0, "lr": 0, "eps": 0,
@@ -84,6 +86,10 @@ class TranslationConfig:
     """Looks of the speckle that the generator of SAR images ends in; None has no such layer."""
     learn_looks: bool = False
     """Learn the looks, from `speckle_looks` on."""
+    unit_a: SarUnit | None = None
+    """What grey values of SAR without a declared unit are, for their speckle and looks; else amplitude, below 0 db."""
+    limits_a: tuple[float, float] | None = None
+    """What their black and white stand for in that unit, such as -25 0 of 8-bit decibels; else their own numbers."""
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
@@ -93,6 +99,8 @@ class TranslationConfig:
             if getattr(self, name) not in get_args(allowed):
                 words = ", ".join(get_args(allowed))
                 raise ValueError(f"{name} must be one of {words}; {getattr(self, name)!r} was given.")
+        if self.unit_a not in (None, *get_args(SarUnit)):
+            raise ValueError(f"unit_a must be one of {', '.join(get_args(SarUnit))}; {self.unit_a!r} was given.")
         if not 0.0 <= self.constant_share <= 1.0:
             raise ValueError(f"constant_share must lie in [0, 1], {self.constant_share} was given.")
         if not -1.0 <= self.structure_margin <= 1.0:
@@ -101,6 +109,8 @@ class TranslationConfig:
             raise ValueError(f"speckle_looks must be positive, or None for no speckle; {self.speckle_looks} was given.")
         if self.learn_looks and self.speckle_looks is None:
             raise ValueError("learn_looks needs speckle_looks, the looks to start from.")
+        if self.limits_a is not None and self.unit_a is None:
+            raise ValueError("limits_a needs unit_a, the unit that they are in.")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values that JSON can hold."""
