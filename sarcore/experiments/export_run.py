@@ -16,7 +16,7 @@ from sarcore.experiments.generation import load_generator
 from sarcore.experiments.runs import chosen_weights, read_json, weights_text
 from sarcore.experiments.translation import load_translator
 from sarcore.models import Classifier, ClassifierConfig
-from sarcore.models.translation import Direction
+from sarcore.models.translation import Direction, from_network, to_network
 
 IMAGES = {0: "batch", 2: "height", 3: "width"}
 
@@ -33,8 +33,7 @@ class UnitRange(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        y = cast(Tensor, self.network(2.0 * images - 1.0))
-        return ((y + 1.0) / 2.0).clamp(0.0, 1.0)
+        return from_network(self.network(to_network(images))).clamp(0.0, 1.0)
 
 
 class Clipped(nn.Module):

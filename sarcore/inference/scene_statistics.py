@@ -24,6 +24,7 @@ from sarcore.inference.norm_statistics import (
 from sarcore.inference.scene_pixels import Array, ScenePixels
 from sarcore.inference.scene_tiles import CroppedTiles
 from sarcore.models.any_size import pad_reflect, padded_size
+from sarcore.models.translation import to_network
 
 _SAMPLE, _SIDE = 16, 256  # tiles and their side
 _GRID = 8  # at most as many places along a side of the scene, from which they are drawn
@@ -170,4 +171,4 @@ def _shown(network: nn.Module, x: Tensor, cores: list[Core], valid: Tensor | Non
     multiple, minimum = footprint(network)
     height, width = (padded_size(length, multiple, minimum) for length in x.shape[-2:])
     mask = None if valid is None else pad_reflect(valid[None], height, width)[0].to(x.device)
-    return 2 * x.float() - 1, View((height, width), cores, mask)
+    return to_network(x.float()), View((height, width), cores, mask)
