@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from sarcore import Radiometry
 from sarcore.cli import main
 from sarcore.data import PairedFolder, PairViews, Scene, check_pairs, read_image, write_image, write_pair_crops
-from sarcore.data.pair_crops import regions_of
+from sarcore.data.pair_crops import _Cutter, regions_of
 from sarcore.errors import DataError
 
 from .pair_sets import put
@@ -109,6 +110,19 @@ def test_the_same_seed_cuts_the_same_crops(tmp_path: Path) -> None:
         for i, seed in enumerate((0, 0, 1))
     ]
     assert sets[0] == sets[1] != sets[2]
+
+
+def test_memory_does_not_grow_with_the_raster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene.open(np.broadcast_to(np.uint8(1), (6000, 6000)))
+    written: list[int] = []
+    monkeypatch.setattr(_Cutter, "valid", lambda *_: True)
+    monkeypatch.setattr(_Cutter, "write", lambda _self, _folder, _part, found, *_: written.append(len(set(found))) or 0)
+    tracemalloc.start()
+    write_pair_crops(scene, scene, tmp_path / "set", count=50000, size=16)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert written[0] == 50000
+    assert peak < 1e8  # a list of all places takes 287 MB
 
 
 def test_values_types_and_radiometries_are_kept(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from sarcore.ops import Radiometry
 
 SIDES = ("bottom", "top", "left", "right")
 _TRIES = 20  # windows that are looked at for each crop, at most, where no-data is in the way
+_MANY = 1 << 22  # places for a crop
 
 Box = tuple[int, int, int, int]  # first row, first column, rows, columns, in the overlap
 
@@ -181,8 +182,10 @@ class _Cutter:
                 f"{self.size}, fewer than {count}; give a smaller --count or --size"
             )
         tried = min(_TRIES * count, rows * columns)
+        if rows * columns > _MANY:  # NumPy would shuffle a list of all places to draw more than a 50th of them
+            tried = min(tried, max(2 * count, rows * columns // 64))
         places: list[tuple[int, int]] = []
-        for number in rng.choice(rows * columns, tried, replace=False).tolist():
+        for number in map(int, rng.choice(rows * columns, tried, replace=False)):
             place = box[0] + number // columns, box[1] + number % columns
             if self.valid(*place):
                 places.append(place)
