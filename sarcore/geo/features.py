@@ -12,7 +12,7 @@ import numpy as np
 
 from sarcore.geo.similarity import Array, Model
 
-RATIO = 0.9  # of the distances to the nearest and the second nearest descriptor
+_RATIO = 0.9  # a match must be nearer than this share of the distance to the second nearest
 ERROR = 3.0  # px, of an inlier of RANSAC
 FEWEST = 8  # inliers that make a candidate
 
@@ -33,7 +33,6 @@ def match_points(
     moving_mask: Array | None = None,
     *,
     model: Model = "similarity",
-    ratio: float = RATIO,
 ) -> PointMatches:
     """AKAZE points matched by Hamming distance and ratio test; the transform by RANSAC.
 
@@ -45,7 +44,6 @@ def match_points(
         fixed, moving: (H, W), any range.
         fixed_mask, moving_mask: (H, W), nonzero where points may lie.
         model: of the transform from the moving image to the fixed one.
-        ratio: a match must be nearer than this share of the distance to the second nearest.
 
     Returns:
         Matches; `matrix` is None with fewer than 8 inliers.
@@ -63,7 +61,7 @@ def match_points(
     if features is None or other_features is None or len(features) < 2:
         return nothing
     pairs = cv2.BFMatcher(cv2.NORM_HAMMING).knnMatch(other_features, features, k=2)
-    kept = [pair[0] for pair in pairs if len(pair) == 2 and pair[0].distance < ratio * pair[1].distance]
+    kept = [pair[0] for pair in pairs if len(pair) == 2 and pair[0].distance < _RATIO * pair[1].distance]
     if not kept:
         return nothing
     to = np.array([points[match.trainIdx].pt for match in kept])
