@@ -52,14 +52,15 @@ def _images(folder: Path) -> list[Path]:
     return [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
 
 
-def _sub_folders(folder: Path) -> list[Path]:
+def sub_folders(folder: Path) -> list[Path]:
+    """The folders in a folder but hidden ones and Python's, by name."""
     return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
 
 
 def _from_folders(root: Path) -> list[Entry]:
     train = root / "train"
-    class_root = train if train.is_dir() and _sub_folders(train) else root
-    folders = _sub_folders(class_root)
+    class_root = train if train.is_dir() and sub_folders(train) else root
+    folders = sub_folders(class_root)
     if not folders:
         found = f"holds {len(_images(root))} images but no" if _images(root) else "is empty: it has no"
         raise DataError(f"the data folder {root} {found} class sub-folder; put the patches into {root}/<class>/")

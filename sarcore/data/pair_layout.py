@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
 from sarcore.data.images import IMAGE_SUFFIXES
-from sarcore.data.manifest import scene_from_name
+from sarcore.data.manifest import scene_from_name, sub_folders
 from sarcore.data.split import PARTS
 from sarcore.errors import DataError
 
@@ -55,7 +55,7 @@ def layout_of(root: Path) -> Layout | None:
         return None
     if (root / PAIRS_FILE).is_file():
         return "manifest"
-    names = {folder.name for folder in _folders(root)}
+    names = {folder.name for folder in sub_folders(root)}
     if any(_AB_FOLDER.fullmatch(name) for name in names):
         return "folders"
     if next(_sen12_folders(root), None) is not None:
@@ -90,10 +90,6 @@ def list_pairs(root: Path, manifest: Path | None = None) -> list[PairEntry]:
     if not entries:
         raise DataError(f"the folders of pairs in {root} hold no image ({', '.join(IMAGE_SUFFIXES)}); add some")
     return sorted(entries, key=lambda entry: entry.key)
-
-
-def _folders(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
 
 
 def _images(folder: Path) -> list[Path]:
@@ -141,7 +137,7 @@ def _joined(root: Path, a: list[Path], b: list[Path], scene: str | None, part: s
 
 
 def _from_ab_folders(root: Path) -> Iterator[PairEntry]:
-    present = {folder.name for folder in _folders(root)}
+    present = {folder.name for folder in sub_folders(root)}
     for part in PARTS:
         a, b = (_images(root / f"{part}{domain}") if f"{part}{domain}" in present else [] for domain in "AB")
         yield from _joined(root, a, b, None, part)
@@ -149,12 +145,12 @@ def _from_ab_folders(root: Path) -> Iterator[PairEntry]:
 
 def _sen12_folders(root: Path) -> Iterator[tuple[Path, str, str]]:
     """Each folder s1_<region> or s2_<region> in the root or in a folder of it, with its domain and its region."""
-    for folder in _folders(root):
+    for folder in sub_folders(root):
         match = _SEN12_FOLDER.fullmatch(folder.name)
         if match:
             yield folder, match["domain"], match["region"]
             continue
-        for inner in _folders(folder):
+        for inner in sub_folders(folder):
             if match := _SEN12_FOLDER.fullmatch(inner.name):
                 yield inner, match["domain"], match["region"]
 
