@@ -65,6 +65,6 @@ def at_any_size(network: Callable[[Tensor], Tensor], x: Tensor, multiple: int, m
 
 
 def check_images(x: Tensor, channels: int) -> None:
-    """Raise ``ValueError`` unless x is a batch (N, channels, H, W) with at least one pixel."""
+    """Raise ``ValueError`` unless x is a batch (N, channels, H, W)."""
     if x.ndim != 4 or x.shape[1] != channels:
         raise ValueError(f"images must be (N, {channels}, H, W), a tensor of {tuple(x.shape)} was given.")
