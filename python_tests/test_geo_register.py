@@ -7,6 +7,7 @@ import pytest
 
 from sarcore.geo.evidence import LEAST, Evidence
 from sarcore.geo.levels import levels_of
+from sarcore.geo.margins import margin
 from sarcore.geo.register import register
 from sarcore.geo.search import Limits
 from sarcore.geo.similarity import compose, displacement
@@ -130,3 +131,42 @@ def test_wrong_arguments(arguments: dict, error: type, said: str) -> None:
     given = {"sar": np.ones((200, 200)), "optical": np.ones((200, 200))} | arguments
     with pytest.raises(error, match=said):
         register(**given)
+
+
+def test_margins_that_no_one_declares(place: tuple[np.ndarray, np.ndarray]) -> None:
+    """Two frames of zeros lie on each other wherever the images were taken."""
+    sar, optical = place
+    other = fields(SIZE, seed=7)[1]
+    inner = np.zeros(sar.shape, bool)
+    inner[20:-16, 18:-20] = True
+    framed = np.where(inner, sar, 0), np.where(inner, optical, 0).astype(np.uint8)
+    assert register(*framed, **SMALL).success
+    wrong = register(framed[0], np.where(inner, other, 0).astype(np.uint8), **SMALL)
+    assert not wrong.success
+    assert wrong.information_z < 5  # 8.8 with the frames
+    with pytest.raises(ValueError, match="sar has one value everywhere but in 0 pixels"):
+        register(np.zeros((128, 128)), np.zeros((128, 128)))
+    assert not register(sar, np.zeros((SIZE, SIZE)), **SMALL).success
+
+
+@pytest.mark.parametrize("value", [1e300, -3.4e38, np.inf])
+def test_values_that_are_no_numbers(place: tuple[np.ndarray, np.ndarray], value: float) -> None:
+    sar, optical = place
+    broken = sar.astype(np.float64)
+    broken[100:110, 40:60] = value
+    assert register(broken, optical, **SMALL).success
+
+
+def test_margins_touch_the_edge_and_are_large() -> None:
+    image = np.random.default_rng(0).normal(size=(2, 80, 60))
+    image[0, :, 50:] = 3  # one band alone
+    image[:, 20:40, 20:40] = 0  # inside
+    image[:, 0, :40] = 0  # small
+    image[:, 70:, :30] = 7
+    valid = np.ones((80, 60), bool)
+    expected = np.zeros_like(valid)
+    expected[70:, :30] = True
+    np.testing.assert_array_equal(margin(image, valid), expected)
+    valid[:20] = False  # the part inside now lies beside pixels without data
+    expected[20:40, 20:40] = True
+    np.testing.assert_array_equal(margin(image, valid), expected)

@@ -20,6 +20,7 @@ import numpy as np
 from sarcore.geo.evidence import LEAST, Evidence
 from sarcore.geo.features import PointMatches, match_points
 from sarcore.geo.levels import Level, levels_of
+from sarcore.geo.margins import margin
 from sarcore.geo.matches import TileMatches, match_tiles
 from sarcore.geo.refine import Information, refine
 from sarcore.geo.search import Candidate, Limits, search
@@ -39,6 +40,7 @@ from sarcore.geo.similarity import (
 SMALLEST_SIDE = 96  # px
 _ELSEWHERE = 12.0  # px of the coarse level, beyond which a place is another one
 _SURROUNDINGS = 32.0  # px of the coarse level, that are searched at least
+_HUGE = 1e18
 _ROOM = 0.75  # degrees, and per cent of scale, that are searched beyond the limits
 
 
@@ -137,7 +139,8 @@ def register(
         max_shift: of the middle, in SAR pixels along either axis.
         max_rotation: in degrees; no more than 45.
         max_scale: s, of 1 / s to s; no more than 2.
-        sar_mask, optical_mask: (H, W), True where a pixel is valid. NaN is invalid.
+        sar_mask, optical_mask: (H, W), True where a pixel is valid. NaN and what is beyond 1e18 are invalid; so are
+            margins of one value, where both images have them.
 
     Returns:
         The transform and its figures. `success` False: no transform is to be trusted, this one neither.
@@ -148,6 +151,7 @@ def register(
     images = _checked(sar, "sar"), _checked(optical, "optical")
     limits = _limits(model, max_shift, max_rotation, max_scale)
     masks = _mask(images[0], sar_mask, "sar_mask"), _mask(images[1], optical_mask, "optical_mask")
+    masks = _without_margins(images, masks)
     levels = levels_of(*images, *masks)
     points, point_matrix = _points(levels, model)
     best, other = _places(levels[0], limits, model, point_matrix)
@@ -239,7 +243,10 @@ def _checked(image: Array, name: str) -> Array:
         height, width = array.shape[-2:]
         raise ValueError(f"{name} has {height} x {width} pixels; it must have {SMALLEST_SIDE} at least on either side")
     real = np.abs(array) if array.dtype.kind == "c" else array
-    return (real if real.ndim == 3 else real[None]).astype(np.float32)
+    with np.errstate(over="ignore"):
+        pixels = (real if real.ndim == 3 else real[None]).astype(np.float32)
+    # Larger ones are no-data values that the file does not declare, and their squares no numbers.
+    return np.where(np.abs(pixels) < _HUGE, pixels, np.float32(np.nan))
 
 
 def _mask(image: Array, mask: Array | None, name: str) -> Array:
@@ -251,3 +258,20 @@ def _mask(image: Array, mask: Array | None, name: str) -> Array:
     if valid.sum() < SMALLEST_SIDE**2:
         raise ValueError(f"{name} leaves {valid.sum()} valid pixels; there must be {SMALLEST_SIDE**2} at least")
     return valid
+
+
+def _without_margins(images: tuple[Array, Array], masks: tuple[Array, Array]) -> tuple[Array, Array]:
+    """The masks, without margins of one value: their edges lie on each other although the places are others.
+
+    Where only one image has such a margin, its edge has nothing to lie on, and it may be a thing: water, or a cloud.
+    """
+    margins = margin(images[0], masks[0]), margin(images[1], masks[1])
+    if not (margins[0].any() and margins[1].any()):
+        return masks
+    inner = masks[0] & ~margins[0], masks[1] & ~margins[1]
+    for name, mask in zip(("sar", "optical"), inner, strict=True):
+        if mask.sum() < SMALLEST_SIDE**2:
+            raise ValueError(
+                f"{name} has one value everywhere but in {mask.sum()} pixels; there must be {SMALLEST_SIDE**2} at least"
+            )
+    return inner
