@@ -50,6 +50,7 @@ def write_metrics(run, kind, steps, done, every, rng):
                 if step % (done // 5) == 0:
                     row |= {"val/balanced_accuracy": 0.5 + 0.4 * t - 0.35 * t**3, "val/ece": 0.1 - 0.03 * t}
             row |= {"lr": 1e-4 * (1 - t) + 1e-6, "images_per_second": 140 * noise, "seconds": step * 0.11}
+            row |= {"images": 16 * step, "epoch": 16 * step / 3200}
             file.write(json.dumps({"step": step, **row}) + "\n")
         if kind == "began":
             text = "k has been at 1 for 1200 steps: the generator wins; lower --lambda-k <now>."

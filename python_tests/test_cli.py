@@ -213,7 +213,9 @@ def test_experiment_ends_with_a_table_and_a_page(data, tmp_path, capsys):
     assert "run more seeds" in out
     assert f"Page: {run / 'report.html'}" in out
     assert (run / "report.html").stat().st_size > 50_000
-    assert "ResNet-18 baseline, seed 1/1: 2/2" in (run / "progress.log").read_text()
+    assert re.search(
+        r"ResNet-18 baseline, seed 1/1: 2/2  epoch [0-9.]+  loss [0-9.]+", (run / "progress.log").read_text()
+    )
     assert main(["report", str(run)]) == 0
     scores = tmp_path / "scores.json"
     assert main(["evaluate", str(run / "baseline" / "seed_0"), str(data), "--out", str(scores)]) == 0

@@ -41,7 +41,7 @@ def test_on_step_is_called_every_step_with_the_latest_logs(tmp_path):
     fit(Pair(), data(), config(steps=6, log_every=3), tmp_path, on_step=lambda step, logs: seen.append((step, logs)))
     assert [step for step, _ in seen] == [1, 2, 3, 4, 5, 6]
     assert seen[0][1] == {}
-    assert set(seen[3][1]) == {"loss_d", "loss_g", "k", "lr", "images_per_second", "seconds"}
+    assert set(seen[3][1]) == {"loss_d", "loss_g", "k", "lr", "images", "epoch", "images_per_second", "seconds"}
     assert seen[3][1] == seen[2][1]
 
 
@@ -224,6 +224,15 @@ def test_the_status_says_how_a_run_ended(tmp_path, end, state):
     status = json.loads((tmp_path / "status.json").read_text())
     assert (status["state"], status["step"], status["steps"]) == (state, 3 if end else 5, 5)
     assert bool(status["message"]) == bool(end)
+
+
+def test_rows_count_images_and_epochs_over_all_sessions(tmp_path):
+    """Steps are batches: what they mean for the data set is said beside them."""
+    items = len(data())
+    fit(Pair(), data(), config(steps=3, batch_size=2), tmp_path)
+    fit(Pair(), data(), config(steps=7, batch_size=2), tmp_path)
+    found = [(row["step"], row["images"], row["epoch"]) for row in read_metrics(tmp_path)]
+    assert found == [(step, 2 * step, 2 * step / items) for step in range(1, 8)]
 
 
 def test_seconds_count_all_sessions(tmp_path):

@@ -50,6 +50,33 @@ def test_a_run_holds_out_scenes_and_writes_what_came_of_it(run, folder):
     assert (kind == "cyclegan") == ("mae_ba" in results["val"]["weights"])
 
 
+def test_the_log_has_what_the_documents_had(run):
+    """Epoch, batch, losses of D and G, adversarial, cycle and identity parts, time; mean scores for its accuracy."""
+    kind, out = run
+    rows = [row for row in read_metrics(out) if "loss_g" in row]
+    parts = {"step", "images", "epoch", "loss_d", "loss_g", "d_real", "d_fake", "lr", "seconds"}
+    if kind == "cyclegan":
+        parts |= {"loss_d_a", "loss_d_b", "loss_g_ab", "loss_g_ba", "cycle_a", "cycle_b"}
+    else:
+        parts |= {"loss_g_gan", "l1"}
+    assert parts <= set(rows[-1])
+    batch = rows[0]["images"] // rows[0]["step"]
+    assert [row["epoch"] for row in rows] == [row["step"] * batch / 10 for row in rows]
+    shown = "cycle A" if kind == "cyclegan" else "L1"
+    assert re.search(rf"6/6  epoch [\d.]+  D [\d.]+  G [\d.]+  {shown} [\d.]+", (out / "progress.log").read_text())
+
+
+def test_a_preset_says_how_many_steps_its_epochs_are(folder, tmp_path, capsys):
+    words = ["train", "pix2pix", str(folder), "--steps", "1", *SMALL, *KINDS["pix2pix"]]
+    sentence = "which are {} steps of {} here (--steps {}); this training makes 1."
+    assert main([*words, "--out", str(tmp_path / "a"), "--preset", "sorabatake", "--batch-size", "3"]) == 0
+    assert "sorabatake is of 200 epochs, " + sentence.format(667, 3, 667) in capsys.readouterr().out
+    assert main([*words, "--out", str(tmp_path / "b"), "--preset", "junyanz", "--batch-size", "2"]) == 0
+    assert "junyanz is of 200 epochs, " + sentence.format(1000, 2, 1000) in capsys.readouterr().out
+    assert main([*words, "--out", str(tmp_path / "c")]) == 0
+    assert "epochs, which" not in capsys.readouterr().out
+
+
 def test_the_baseline_is_the_mean_colour_of_the_training_images(run, folder):
     kind, out = run
     split = Split.load(out / "split.json")

@@ -28,6 +28,7 @@ def test_a_page_of_a_gan_says_what_its_folder_holds(tmp_path):
     for expected in (
         "BEGAN",
         "finished",
+        "5 epochs",
         "1 min 50 s",
         "0.02 EUR",
         "Some CPU, 2 threads",
@@ -40,6 +41,7 @@ def test_a_page_of_a_gan_says_what_its_folder_holds(tmp_path):
     assert "steps with pictures are shown" not in text  # all of them are: nothing to say
     assert "share of generated pixels at or below 0" in text
     drawn = charts(page)
+    assert not {"Images", "Epoch"} & set(drawn), "counts are no curves"
     assert [one["label"] for one in drawn["Loss"]["series"]] == ["Loss d", "Loss g", "Loss real", "Loss fake"]
     assert not drawn["k"]["log"]
     assert drawn["M"]["series"][0]["x"] == list(range(10, 1001, 10))

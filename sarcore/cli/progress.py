@@ -11,7 +11,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
-SHOWN = {"loss": "loss", "M": "M", "k": "k", "accuracy": "accuracy", "images_per_second": "images/s"}
+SHOWN = {
+    "epoch": "epoch", "loss": "loss", "loss_d": "D", "loss_g": "G", "l1": "L1", "cycle_a": "cycle A",
+    "cycle_b": "cycle B", "identity_a": "identity A", "identity_b": "identity B", "M": "M", "k": "k",
+    "accuracy": "accuracy", "images_per_second": "images/s",
+}  # fmt: skip
 LOG_FILE = "progress.log"
 
 

@@ -80,7 +80,8 @@ def fit(
             task.train()
         _say_resumed(training.step, config.steps, checkpoints.last, on_note if not notes else None)
         notes += [lock.note] if lock.note else []
-        observer = Observer(training, config, Path(run_dir), state.get("seconds", 0.0), notes, on_note)
+        seconds = state.get("seconds", 0.0)
+        observer = Observer(training, config, Path(run_dir), order.length, seconds, notes, on_note)
         stack.enter_context(observer)
         stack.enter_context(together())
         return _Loop(training, checkpoints, observer, order, validation, state).run(dataset, stop, on_step)

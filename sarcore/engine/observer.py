@@ -34,6 +34,7 @@ class Observer:
         training: Training,
         config: FitConfig,
         run_dir: Path,
+        items: int,
         seconds: float,
         notes: list[str],
         on_note: Callable[[str], None] | None,
@@ -44,6 +45,7 @@ class Observer:
         self._on_note = on_note
         self._targets = training.task.sample_targets() if isinstance(training.task, SampleSheets) else {}
         self.shows_samples = bool(self._targets) or isinstance(training.task, Samples)
+        self._items = items  # of the data set
         self._earlier = seconds  # of training in earlier sessions
         self._logs = RunLogs(run_dir, training.step) if is_main_process() else None
         self._status = (
@@ -111,11 +113,12 @@ class Observer:
         return {name: next(means) if isinstance(v, Tensor) else float(v) for name, v in scalars.items()}
 
     def log(self, values: Mapping[str, float]) -> dict[str, float]:
-        """Write a row with the speed since the last one; the row."""
+        """Write a row with the images met so far, how often that is all of them, and the speed since the last row."""
         now, step = time.perf_counter(), self.training.step
         rate = (step - self._marked) * self.config.batch_size / max(now - self._mark, 1e-9)
         self._mark, self._marked = now, step
-        row = {**values, "images_per_second": rate, "seconds": self.seconds}
+        met = step * self.config.batch_size
+        row = {**values, "images": met, "epoch": met / self._items, "images_per_second": rate, "seconds": self.seconds}
         if self._logs is not None and self._status is not None:
             self._logs.scalars(step, row)
             self._status.update(step, rate, self.seconds)

@@ -31,6 +31,7 @@ from sarcore.models.translation import DIRECTIONS, Direction
 from sarcore.ops import Radiometry
 
 TrainTranslation: TypeAlias = TrainCycleGAN | TrainPix2Pix
+EPOCHS = 200  # of junyanz' trainings, the second half with a falling rate, and of the document's
 SHOWN = 4  # held-out pairs that are shown through time
 
 
@@ -53,7 +54,7 @@ def train_translation(
     before = start_run(run_dir, config, pairs, split, resume=resume, repeats=repeats, items=items)
     if 0 < before < config.fit.steps:
         remarks.append(f"The learning rate falls until step {config.fit.steps} now; up to here it did until {before}.")
-    for note in [*notes, *remarks]:
+    for note in [*notes, *remarks, *_epochs_of(config, items)]:
         progress.note(note)
     task, facts = train_on_pairs(parts["train"], parts.get("val"), config, run_dir, progress, views=views)
     results = {"kind": config.KIND, "data": str(config.data), **facts}
@@ -67,6 +68,17 @@ def train_translation(
             results[name] = {row: scores_of(model, parts[name], config) for row, model in rows.items()}
     write_json(run_dir / RESULTS_FILE, results)
     return results
+
+
+def _epochs_of(config: TrainTranslation, items: int) -> list[str]:
+    """How many steps the epochs of a preset are with so many images, where others are made."""
+    steps = math.ceil(EPOCHS * items / config.fit.batch_size)
+    if config.preset == "sarcore" or steps == config.fit.steps:
+        return []
+    return [
+        f"The preset {config.preset} is of {EPOCHS} epochs, which are {steps} steps of {config.fit.batch_size} here "
+        f"(--steps {steps}); this training makes {config.fit.steps}."
+    ]
 
 
 def train_on_pairs(

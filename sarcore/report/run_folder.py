@@ -87,6 +87,11 @@ class RunFolder:
         return None
 
     @property
+    def epochs(self) -> float | None:
+        """How often all images were met, None where it was not logged."""
+        return next((_number(row["epoch"]) for row in reversed(self.rows) if row.get("epoch") is not None), None)
+
+    @property
     def seconds(self) -> float | None:
         """Training time of all sessions of the run, None where it was not logged."""
         logged = next((row["seconds"] for row in reversed(self.rows) if row.get("seconds") is not None), None)
@@ -94,9 +99,9 @@ class RunFolder:
         return max(known, default=None)
 
     def names(self) -> list[str]:
-        """Names of the logged scalars in the order in which they first appear."""
+        """Names of the logged scalars in the order in which they first appear, but for those that count alone."""
         seen = dict.fromkeys(name for row in self.rows for name in row)
-        return [name for name in seen if name not in ("step", "seconds")]
+        return [name for name in seen if name not in ("step", "images", "epoch", "seconds")]
 
     def scalar(self, name: str) -> list[tuple[int, float | None]]:
         """(step, value) of one scalar; the value is None where it was NaN or infinite."""

@@ -98,7 +98,8 @@ def card(run: RunFolder, price: float | None) -> Card:
     state, message = state_of(run)
     steps = run.steps
     of = f"of {number(steps)}" if steps is not None and steps != run.step else ""
-    tiles = [("Step", number(run.step), of)]
+    epochs = f"{number(run.epochs, 3)} epochs" if run.epochs is not None else ""
+    tiles = [("Step", number(run.step), ", ".join(filter(None, (of, epochs))))]
     if run.seconds is not None:
         left = seconds_left(run) if state == "running" else None
         tiles.append(("Training time", duration(run.seconds), f"about {duration(left)} left" if left else ""))
