@@ -76,7 +76,33 @@ def test_the_way_back(runs, tmp_path, capsys):
     words = ["translate", str(runs / "cyclegan"), str(colour), str(tmp_path / "sar.png"), "--direction", "BtoA"]
     assert main(words) == 0
     assert read_image(tmp_path / "sar.png").shape == (1, 40, 50)
-    assert "georeference" not in said(capsys)
+    text = said(capsys)
+    assert "georeference" not in text
+    assert "warning" not in text
+
+
+def test_a_radar_image_in_three_equal_channels_is_noticed(runs, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 40, 50)).astype(np.uint8)
+    grey = write_image(tmp_path / "in" / "grey.png", pixels.repeat(3, axis=0))
+    words = [
+        "translate",
+        str(runs / "cyclegan"),
+        str(grey),
+        str(tmp_path / "out.png"),
+        "--device",
+        "cpu",
+        "--direction",
+    ]
+    warning = f"warning: the three channels of {grey} are equal, and BtoA takes optical images in colour"
+    assert main([*words, "BtoA"]) == 0
+    assert warning in said(capsys).replace("\n", " ")
+    words[2:4] = [str(tmp_path / "in"), str(tmp_path / "out")]
+    assert main([*words, "BtoA"]) == 0
+    assert warning in said(capsys).replace("\n", " ")
+    words[3] = str(tmp_path / "other")
+    assert main([*words, "AtoB"]) == 0
+    assert "warning" not in said(capsys)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from tyro.conf import Positional, arg
 from sarcore.cli.progress import ConsoleProgress
 
 if TYPE_CHECKING:
+    from sarcore.data import Scene
     from sarcore.inference import Translator
 
 Unit = Literal["intensity", "amplitude", "db", "complex", "digital"]
@@ -86,10 +87,13 @@ def translate(
 def _folder(
     translator: Translator, folder: Path, out: Path, progress: ConsoleProgress, options: dict[str, Any]
 ) -> None:
+    from sarcore.data import Scene
     from sarcore.inference import translate_folder
     from sarcore.inference.translate_folder import images_of
 
-    progress.stage("images", len(images_of(folder)))
+    files = images_of(folder)
+    _warn_of_grey(translator, Scene.open(files[0]), progress, options)
+    progress.stage("images", len(files))
     files = translate_folder(translator, folder, out, on_image=lambda done: progress.step(done, {}), **options)
     progress.note(f"{out}: {len(files)} images")
 
@@ -99,6 +103,7 @@ def _scene(translator: Translator, file: Path, out: Path, progress: ConsoleProgr
     from sarcore.inference import lost_georeference, translate_scene
 
     scene = Scene.open(file)
+    _warn_of_grey(translator, scene, progress, options)
     stage = ""
 
     def begin(title: str, total: int) -> None:
@@ -120,3 +125,15 @@ def _scene(translator: Translator, file: Path, out: Path, progress: ConsoleProgr
         progress.note(note)
     _, height, width = scene.shape
     progress.note(f"{out}: {translator.channels[1]} x {height} x {width}")
+
+
+def _warn_of_grey(translator: Translator, scene: Scene, progress: ConsoleProgress, options: dict[str, Any]) -> None:
+    """SAR images are often saved as three equal channels, which a model of colours takes for one of its images."""
+    from sarcore.inference.translation_values import is_grey
+
+    colours = translator.direction == "BtoA" and translator.channels[0] == scene.shape[0] == 3
+    if colours and options["channels"] is None and is_grey(scene):
+        progress.note(
+            f"warning: the three channels of {scene.path} are equal, and BtoA takes optical images in colour; of a SAR "
+            "image the direction is AtoB"
+        )

@@ -20,7 +20,7 @@ from sarcore.inference.scene_arguments import WINDOWS, channels_of, check_output
 from sarcore.inference.scene_pixels import Array, ScenePixels
 from sarcore.inference.scene_statistics import KeptStatistics, exact_network, frozen_network, whole_network
 from sarcore.inference.scene_tiles import CroppedTiles
-from sarcore.inference.translation_values import TargetValues, check_values, source_radiometry
+from sarcore.inference.translation_values import TargetValues, check_values, is_grey, source_radiometry
 from sarcore.inference.translator import Translator
 from sarcore.models import reach
 from sarcore.ops import Radiometry
@@ -284,7 +284,7 @@ def _missing(scene: Scene, nodata: float | None) -> float | None:
 def _channels(translator: Translator, scene: Scene, channels: Sequence[int] | None) -> list[int] | None:
     chosen = channels_of(channels, scene)
     count = scene.shape[0] if chosen is None else len(chosen)
-    if chosen is None and (count, translator.channels[0]) == (3, 1) and _grey(scene):
+    if chosen is None and (count, translator.channels[0]) == (3, 1) and is_grey(scene):
         return [0]
     if count != translator.channels[0]:
         raise DataError(
@@ -292,9 +292,3 @@ def _channels(translator: Translator, scene: Scene, channels: Sequence[int] | No
             f"takes {translator.channels[0]}; choose them as channels (--channels 0, counted from 0)"
         )
     return chosen
-
-
-def _grey(scene: Scene) -> bool:
-    """Whether three channels are equal, as far as a sample tells."""
-    windows = (scene.read(*window) for window in scene.sample())
-    return all(np.array_equal(pixels[0], other) for pixels in windows for other in pixels[1:])

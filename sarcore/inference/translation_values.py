@@ -82,6 +82,16 @@ def check_values(scene: Scene, radiometry: Radiometry, channels: Sequence[int] |
         )
 
 
+def is_grey(scene: Scene) -> bool:
+    """Whether all channels are equal, as far as a sample tells.
+
+    >>> is_grey(Scene.open(np.ones((3, 4, 6)))), is_grey(Scene.open(np.arange(72).reshape(3, 4, 6)))
+    (True, False)
+    """
+    windows = (scene.read(*window) for window in scene.sample())
+    return all(np.array_equal(pixels[0], other, equal_nan=True) for pixels in windows for other in pixels[1:])
+
+
 def _physical_limits(radiometry: Radiometry) -> tuple[float, float]:
     """Limits in the unit of the values; of complex numbers the amplitudes."""
     ends = decode(torch.tensor([0.0, 1.0], dtype=torch.float64), replace(radiometry, out="float64", nodata=None))
