@@ -1,6 +1,7 @@
 """Networks as files of other programs: the same values at any size, and no file that gives others."""
 
 import json
+from pathlib import Path
 
 import onnx
 import onnxruntime
@@ -20,8 +21,8 @@ SIZES = [(2, 2, 63, 35), (1, 2, 32, 32), (3, 2, 17, 70), (1, 2, 1, 9), (2, 2, 2,
 NETWORKS = [
     ("resnet", 1, "instance"),
     ("unet", 3, "batch"),
-    ("keras_unet", 3, "keras_legacy"),
-    ("keras_unet", 2, "instance"),
+    ("keras_unet", 2, "keras_legacy"),
+    ("keras_unet", 1, "instance"),
 ]
 
 
@@ -42,25 +43,28 @@ def read_back(path):
 
 
 @pytest.mark.filterwarnings("ignore")  # of torch.export.load, which is called here as users do
-@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
 @pytest.mark.parametrize(("name", "depth", "norm"), NETWORKS)
-def test_generators_of_any_size(tmp_path, name, depth, norm, suffix):
+def test_generators_of_any_size(tmp_path, monkeypatch, name, depth, norm):
     torch.manual_seed(0)
     network = generator(name, 2, 3, width=4, depth=depth, norm=norm, dropout=True)
     for parameter in network.parameters():  # large enough for the result not to be 0 everywhere
         nn.init.normal_(parameter, std=0.2)
-    out = tmp_path / f"generator{suffix}"
-    format = "onnx" if suffix == ".onnx" else "torch"
-    made = export_network(network, inputs(SIZES[:2]), out, format, dynamic=IMAGES, metadata={"kind": "test"})
-    run, metadata = read_back(out)
-    assert metadata["kind"] == "test"
-    for x in inputs():
-        with torch.no_grad():
-            expected = network(x)
-        assert expected.std() > 0.01 or x[0, 0].numel() < 2
-        torch.testing.assert_close(run(x), expected, atol=1e-4, rtol=0)
-    assert made.difference < 1e-4
-    assert sorted(tmp_path.iterdir()) == [out]
+    # Both formats begin with the same trace, which takes a second.
+    program = export._program(network.eval(), inputs(SIZES[:1])[0], IMAGES)
+    network.train()  # what is exported is that of the evaluation all the same
+    monkeypatch.setattr(export, "_program", lambda *_: program)
+    for format, suffix in export.SUFFIXES.items():
+        out = tmp_path / f"generator{suffix}"
+        made = export_network(network, inputs(SIZES[:2]), out, format, dynamic=IMAGES, metadata={"kind": "test"})
+        run, metadata = read_back(out)
+        assert metadata["kind"] == "test"
+        for x in inputs():
+            with torch.no_grad():
+                expected = network(x)
+            assert expected.std() > 0.01 or x[0, 0].numel() < 2
+            torch.testing.assert_close(run(x), expected, atol=1e-4, rtol=0)
+        assert made.difference < 1e-4
+    assert sorted(tmp_path.iterdir()) == sorted(tmp_path / f"generator{suffix}" for suffix in (".onnx", ".pt2"))
 
 
 def test_dimensions_have_their_names(tmp_path):
@@ -104,6 +108,11 @@ def test_a_file_that_differs_is_refused(tmp_path, monkeypatch, format):
     network = nn.Conv2d(2, 1, 3)
     run = {"onnx": "_onnx_runner", "torch": "_torch_runner"}[format]
     honest = getattr(export, run)
+    # The conversion takes a second, and what is written does not matter here.
+    export_network(network, inputs(SIZES[:2]), out, format, dynamic=IMAGES, metadata={})
+    content = out.read_bytes()
+    out.unlink()
+    monkeypatch.setattr(export, f"_write_{format}", lambda *given: Path(given[-1]).write_bytes(content))
     for wrong in (1e-3, float("nan")):
         monkeypatch.setattr(export, run, lambda name, wrong=wrong: lambda x: honest(name)(x) + wrong)
         with pytest.raises(SarcoreError, match="differ from the network by"):
