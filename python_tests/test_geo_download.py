@@ -1,5 +1,6 @@
 """Downloads that break off, change, or are not what was promised."""
 
+import gzip
 import hashlib
 import itertools
 
@@ -133,9 +134,64 @@ def test_refusals(tmp_path, status, says):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["../x.tif", "/etc/passwd", "..", "", "a\\b", "~root"])
+@pytest.mark.parametrize("name", ["../x.tif", "/etc/passwd", "..", "", "a\\b", "~root", "a\nb", "\x1b[31m"])
 def test_names_that_leave_the_folder(tmp_path, name):
     with pytest.raises(DataError, match="is no plain name"):
         download(Connection(), RemoteFile("http://127.0.0.1/x", name), tmp_path)
     with pytest.raises(DataError, match="no address of a web server"):
         download(Connection(), RemoteFile("s3://bucket/x", "x"), tmp_path)
+
+
+def test_packed_answers_begin_anew(tmp_path):
+    """Their ranges are those of packed bytes, which are not the ones that lie here."""
+    packed, cuts = gzip.compress(BODY), itertools.chain([2_000_000], itertools.repeat(None))
+
+    def answer(request):
+        found = ranged(request, packed, cut=next(cuts))
+        found.headers["Content-Encoding"] = "gzip"
+        return found
+
+    with serving(answer) as server:
+        assert fetch(server.url, tmp_path, checksum=MD5).read_bytes() == BODY
+        assert ["range" in request.headers for request in server.requests] == [False, False]
+
+
+@pytest.mark.parametrize("wrong", ["tag", "place"])
+def test_a_part_that_does_not_fit_begins_anew(tmp_path, wrong):
+    """A server may know ranges and not If-Range, or answer another range."""
+    first = itertools.chain([True], itertools.repeat(False))
+
+    def answer(request):
+        if next(first):
+            return Answer(bytes(len(BODY)), headers={"ETag": '"one"'}, cut=1_000_000)
+        if "range" not in request.headers:
+            return Answer(BODY, headers={"ETag": '"two"'})
+        begin = int(request.headers["range"][len("bytes=") : -1]) if wrong == "tag" else 10
+        headers = {"Content-Range": f"bytes {begin}-{len(BODY) - 1}/{len(BODY)}"}
+        return Answer(BODY[begin:], 206, headers | {"ETag": '"two"' if wrong == "tag" else '"one"'})
+
+    with serving(answer) as server:
+        assert fetch(server.url, tmp_path).read_bytes() == BODY
+        assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (Answer(status=204), "answered 204 and no file"),
+        (Answer(b"<html>log in", headers={"Content-Type": "text/html; charset=utf-8"}), "a web page instead of scene"),
+        (Answer(BODY, 206, {"Content-Range": "bytes 5-9/10"}), "another part than was asked for"),
+    ],
+)
+def test_what_is_no_file(tmp_path, answer, says):
+    with serving(lambda _: answer) as server, pytest.raises(DataError, match=says):
+        fetch(server.url, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["crc99", "shake_128"])
+def test_unknown_checksums_are_refused_before_anything_is_fetched(tmp_path, kind):
+    with serving(ranged) as server:
+        with pytest.raises(DataError, match=f"of an unknown kind, {kind}"):
+            fetch(server.url, tmp_path, checksum=Checksum(kind, "00"))
+        assert not server.requests

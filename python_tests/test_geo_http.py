@@ -3,7 +3,7 @@
 import pytest
 
 from sarcore.errors import DataError
-from sarcore.geo.http import ATTEMPTS, Connection, HTTPError, token_from
+from sarcore.geo.http import ATTEMPTS, Connection, HTTPError, check_url, token_from
 
 from .http_server import Answer, serving
 
@@ -103,3 +103,28 @@ def test_tokens_of_the_environment(monkeypatch):
     with pytest.raises(DataError, match="characters that no token has") as error:
         Connection(token="ses\name", token_name="NAME")
     assert "ses\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_says_that_the_token_was_not_sent(status):
+    with serving(lambda _: Answer(status=status)) as other, serving(
+        lambda _: Answer(status=302, headers={"Location": other.url + "/there"})
+    ) as server:  # fmt: skip
+        connection = Connection([server.url], token="sesame", token_name="NAME", wait=0)
+        with pytest.raises(HTTPError, match=rf"the token in NAME was not sent: {other.url}/there is another server"):
+            connection.request("GET", server.url + "/file")
+    assert "authorization" not in other.requests[0].headers
+
+
+@pytest.mark.parametrize("location", ["file:///etc/passwd", "http://[", "http://127.0.0.1:99999/x", "ftp://a.org/b"])
+def test_redirects_to_what_is_no_address(location):
+    with serving(lambda _: Answer(status=302, headers={"Location": location})) as server:
+        with pytest.raises(DataError, match="no address"):
+            Connection(wait=0).request("GET", server.url)
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://a.org:99999/x"])
+def test_addresses_that_are_none(url):
+    with pytest.raises(DataError, match="is no address of a web server: "):
+        check_url(url)

@@ -8,7 +8,7 @@ import pytest
 from sarcore.cli import main
 from sarcore.errors import DataError
 from sarcore.geo.grid import Bounds
-from sarcore.geo.providers import Checksum, RemoteFile, covers, day, span
+from sarcore.geo.providers import Checksum, Item, RemoteFile, covers, day, span
 from sarcore.geo.stac import Stac, checksum_of
 from sarcore.geo.tellus import Tellus
 
@@ -273,3 +273,10 @@ def test_times_bounds_and_checksums():
     assert checksum_of({"checksum:multihash": "D50110" + "0" * 32}) == Checksum("md5", "0" * 32)
     assert checksum_of({"file:checksum": "9999"}) is None
     assert checksum_of({}) is None
+
+
+def test_two_files_of_one_name_do_not_replace_each_other():
+    entries = [{"url": f"https://a.org/{k}", "file_name": "a.tif"} for k in range(2)]
+    answer = Answer(json.dumps({"files": entries}).encode())
+    with serving(lambda _: answer) as server, pytest.raises(DataError, match=r"x has several files called a\.tif"):
+        Tellus(files_url=server.url, token="t", wait=0).files(Item("x", "palsar2-l21", link=server.url))

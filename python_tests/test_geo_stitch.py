@@ -171,7 +171,7 @@ def test_from_a_server(folder, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (Answer(status=403), r"does not allow this with a token \(403\)"),
+        (Answer(status=403), r"does not allow this without a token \(403\)"),
         (Answer(status=500), "answered 500 5 times"),
         (Answer(b"no image"), "is no image that can be read"),
         (Answer(png(np.zeros((3, 512, 512), np.uint8))), "has 512 x 512 pixels, not 256"),
@@ -198,3 +198,19 @@ def test_wrong_sources(tmp_path, capsys):
             stitch(source, tmp_path / "m.tif", window)
     assert main(["prep", "stitch", str(tmp_path), str(tmp_path / "m.tif")]) == 1
     assert "say where: --point LON LAT, or --bounds" in capsys.readouterr().err
+
+
+def test_a_page_of_apology_is_not_kept_as_a_tile(folder, tmp_path):
+    window = TileWindow.centred(*POINT, ZOOM, 100, 100)
+    broken = [True]
+
+    def answer(request):
+        _, z, x, y = request.path.split("/")
+        return Answer(b"<html>later</html>" if broken[0] else (folder / z / x / y).read_bytes())
+
+    with serving(answer) as server:
+        source = server.url + "/{z}/{x}/{y}.png"
+        with pytest.raises(DataError, match="is no image"):
+            stitch(source, tmp_path / "m.tif", window, cache=tmp_path / "cache")
+        broken[0] = False
+        assert not stitch(source, tmp_path / "m.tif", window, cache=tmp_path / "cache").missing

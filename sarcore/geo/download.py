@@ -49,6 +49,7 @@ def download(
         DataError: a name that is a path, a download that broke off again and again, a wrong size or checksum.
     """
     check_url(file.url)
+    _digest(file)
     target = folder / safe_name(file.name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +75,7 @@ def safe_name(name: str) -> str:
     Traceback (most recent call last):
     sarcore.errors.DataError: the server calls a file '../../etc/passwd', which is no plain name; it is not written
     """
-    if name in ("", ".", "..") or any(c in name for c in "/\\\0") or name.startswith("~"):
+    if name in ("", ".", "..") or any(c in name for c in "/\\") or not name.isprintable() or name.startswith("~"):
         raise DataError(f"the server calls a file {name!r}, which is no plain name; it is not written")
     return name
 
@@ -98,6 +99,13 @@ class _Part:
 
     def note(self, validator: str | None) -> None:
         self._about.write_text(json.dumps({"validator": validator}), encoding="utf-8")
+
+    def begin_anew(self, why: str) -> bool:
+        """Forget the bytes, which the server gives no rest of; DataError where there are none."""
+        if not self.size():
+            raise DataError(f"{self.path.name.removesuffix('.part')} {why}; try again, or ask the provider")
+        self.remove()
+        return False
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -152,11 +160,17 @@ def _attempt(
                 return True
             part.remove()
             return False
+        _check_kind(answer, file)
         begins, total = _extent(answer)
         if begins not in (0, size):
-            raise DataError(f"{shown(file.url)} answered with another part than was asked for; try again")
+            return part.begin_anew("came as another part than was asked for")
+        encoded = answer.headers.get("Content-Encoding", "identity").lower() != "identity"
+        if begins and (encoded or _validator(answer) not in (None, validator)):
+            return part.begin_anew("came as a part of another file")  # although If-Range was asked
+        if encoded:  # sizes and ranges are those of packed bytes, and here they are unpacked
+            total = None
         if begins == 0:
-            part.note(_validator(answer))
+            part.note(None if encoded else _validator(answer))
         there = begins
         with open(part.path, "ab" if begins else "wb") as out:
             try:
@@ -170,6 +184,15 @@ def _attempt(
     if total is not None and there < total:
         raise _BrokenOffError(f"of {total}")
     return True
+
+
+def _check_kind(answer: Any, file: RemoteFile) -> None:
+    """Refuse an answer that is no file, as the pages are on which one should log in."""
+    if answer.status_code not in (200, 206, 203):
+        raise DataError(f"{shown(file.url)} answered {answer.status_code} and no file; check the address")
+    kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind == "text/html" and not file.name.lower().endswith((".html", ".htm")):
+        raise DataError(f"{shown(file.url)} answered with a web page instead of {file.name}; does it want a login?")
 
 
 def _extent(answer: Any) -> tuple[int, int | None]:
@@ -193,6 +216,19 @@ def _validator(answer: Any) -> str | None:
     return None if found is None else str(found)
 
 
+def _digest(file: RemoteFile) -> Any:
+    """The hash function of a file's checksum; DataError for one that is not known, or has no length of its own."""
+    if file.checksum is None:
+        return None
+    try:
+        digest = hashlib.new(file.checksum.algorithm, usedforsecurity=False)
+    except ValueError:
+        digest = None
+    if digest is None or not digest.digest_size:
+        raise DataError(f"{file.name} has a checksum of an unknown kind, {file.checksum.algorithm}; nothing is fetched")
+    return digest
+
+
 def _wrong(path: Path, file: RemoteFile) -> str | None:
     """What does not fit the size and the checksum; None where all does."""
     size = path.stat().st_size
@@ -200,10 +236,7 @@ def _wrong(path: Path, file: RemoteFile) -> str | None:
         return f"it has {size} bytes instead of {file.size}"
     if file.checksum is None:
         return None
-    try:
-        digest = hashlib.new(file.checksum.algorithm, usedforsecurity=False)
-    except ValueError as error:
-        raise DataError(f"{file.name} has a checksum of an unknown kind, {file.checksum.algorithm}") from error
+    digest = _digest(file)
     with open(path, "rb") as data:
         while piece := data.read(_PIECE):
             digest.update(piece)

@@ -123,30 +123,42 @@ class Connection:
 
     def _follow(self, method: str, url: str, params: Any, json: Any, headers: Mapping[str, str], stream: bool) -> Any:
         """One attempt, redirects followed by hand: at each the token is decided on anew."""
-        from requests import TooManyRedirects
+        from requests import RequestException, TooManyRedirects
 
         for _ in range(_REDIRECTS + 1):
             sent = dict(headers)
             if self._token is not None and self.may_know(url):
                 sent["Authorization"] = f"Bearer {self._token}"
-            answer = self._session.request(
-                method, url, params=params, json=json, headers=sent, stream=stream, timeout=self._timeout,
-                allow_redirects=False,
-            )  # fmt: skip
+            try:
+                answer = self._session.request(
+                    method, url, params=params, json=json, headers=sent, stream=stream, timeout=self._timeout,
+                    allow_redirects=False,
+                )  # fmt: skip
+            except RequestException:
+                raise
+            except ValueError as error:  # requests looks where a redirect leads although it shall not follow
+                raise _nowhere(url) from error
             target = answer.headers.get("Location")
             if answer.status_code not in _MOVED or not target:
                 return answer
             answer.close()
             if answer.status_code == 303:
                 method, json = "GET", None
-            url, params = urljoin(url, target), None
+            url, params = _joined(url, target), None
         raise TooManyRedirects(f"more than {_REDIRECTS} redirects")
 
     def _refusal(self, answer: Any, url: str) -> HTTPError:
         status, place = answer.status_code, shown(url)
         token = f"the token in {self._name}" if self._name else "a token"
-        if status == 401 and self._token is None:
-            text = f"{place} wants a token (401); " + (f"set {self._name}" if self._name else "name its variable")
+        asked = shown(answer.url)
+        if status in (401, 403) and self._token is None:
+            says = "wants a token" if status == 401 else "does not allow this without a token"
+            text = f"{place} {says} ({status}); " + (f"set {self._name}" if self._name else "name its variable")
+        elif status in (401, 403) and not self.may_know(answer.url):
+            text = (
+                f"{place} wants a token ({status}), and {token} was not sent: {asked} is another server, or not "
+                "encrypted; fetch this file by the provider's own means"
+            )
         elif status == 401:
             text = f"{place} does not accept {token} (401); is it complete, and still valid?"
         elif status == 403:
@@ -186,12 +198,28 @@ def shown(url: str) -> str:
 
 def check_url(url: str) -> str:
     """An http or https address, or DataError."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError as error:  # a bracket that is not closed, a port beyond 65535
+        raise DataError(f"{url.rpartition('@')[2]!r} is no address of a web server: {error}") from error
+    if not known:
         raise DataError(
             f"{shown(url) if parts.scheme else url!r} is no address of a web server; give one that begins with https://"
         )
     return url
+
+
+def _joined(url: str, target: str) -> str:
+    """Where a redirect leads."""
+    try:
+        return check_url(urljoin(url, target))
+    except ValueError as error:
+        raise _nowhere(url) from error
+
+
+def _nowhere(url: str) -> DataError:
+    return DataError(f"{shown(url)} redirects to what is no address; ask the provider")
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

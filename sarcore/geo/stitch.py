@@ -124,6 +124,11 @@ def _decoded(data: bytes, side: int, what: str) -> Array:
     return np.concatenate([np.where(alpha > 0, colours, 0), np.where(alpha > 0, 255, 0).astype(np.uint8)])
 
 
+def _is_image(data: bytes) -> bool:
+    """Whether it is worth keeping: a page that says why there is no tile is not."""
+    return data.startswith((b"\x89PNG", b"\xff\xd8", b"RIFF", b"II*\0", b"MM\0*", b"GIF8"))
+
+
 def _fetcher(
     source: str, zoom: int, connection: Connection | None, cache: Path | None
 ) -> Callable[[int, int], bytes | None]:
@@ -142,7 +147,7 @@ def _fetcher(
             answer = client.request("GET", address.format(z=zoom, x=x, y=y), allowed=(404,))
             if answer.status_code in (204, 404):
                 return None
-            if kept is not None:
+            if kept is not None and _is_image(answer.content):
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 with whole_file(kept) as file:
                     file.write_bytes(answer.content)

@@ -116,7 +116,12 @@ class Tellus:
             advice = f"; put its tiles together: sarcore prep stitch '{item.tiles}' OUT.tif --token-env {TOKEN}"
             raise DataError(f"{item.id} has no files{advice if item.tiles else ''}")
         answer = self.connection.json(check_url(item.link))
-        return [_file(entry, item.link) for entry in _list(answer, "files", item.link)]
+        files = [_file(entry, item.link) for entry in _list(answer, "files", item.link)]
+        names = [file.name for file in files]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise DataError(f"{item.id} has several files called {', '.join(twice)}; one would replace the other")
+        return files
 
 
 def _file(entry: Mapping[str, Any], url: str) -> RemoteFile:
