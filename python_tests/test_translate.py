@@ -83,6 +83,17 @@ def test_no_data_of_8_bit_scenes(nodata, tmp_path):
     np.testing.assert_array_equal(found.read(), expected)
 
 
+@pytest.mark.parametrize("nodata", [-9999.0, 0.5, math.nan])
+def test_no_data_that_no_pixel_can_have(nodata, tmp_path):
+    """A common slip in the files of 8 bit; black must not become 1 for it."""
+    pixels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
+    for target in (COLOURS, Radiometry("db", -25, 0)):
+        scene = Scene.open(pixels, nodata=nodata)
+        found = Scene.open(translate_scene(copier(COLOURS, target), scene, tmp_path / "out.tif", size=8))
+        assert found.nodata is None
+        np.testing.assert_array_equal(found.read(), translate_images(copier(COLOURS, target), pixels))
+
+
 def test_no_data_of_floating_results(tmp_path):
     pixels = uneven_scene((1, 40, 30))
     pixels[:, :5], pixels[:, 10, 3] = -99, np.nan

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,13 @@ from sarcore.inference.scene_arguments import WINDOWS, channels_of, check_output
 from sarcore.inference.scene_pixels import Array, ScenePixels
 from sarcore.inference.scene_statistics import KeptStatistics, exact_network, frozen_network, whole_network
 from sarcore.inference.scene_tiles import CroppedTiles
-from sarcore.inference.translation_values import TargetValues, check_values, is_grey, source_radiometry
+from sarcore.inference.translation_values import (
+    TargetValues,
+    check_values,
+    is_grey,
+    missing_value,
+    source_radiometry,
+)
 from sarcore.inference.translator import Translator
 from sarcore.models import reach
 from sarcore.ops import Radiometry
@@ -59,7 +64,7 @@ def translate_images(translator: Translator, images: Array) -> Array:
         scene = Scene.open(image, nodata=translator.source.nodata)
         check_values(scene, translator.source, None)
         pixels = ScenePixels(scene, None, translator.source, 0.0, scene.nodata)
-        values = TargetValues(translator.target, _missing(scene, scene.nodata))
+        values = TargetValues(translator.target, missing_value(scene, scene.nodata))
         raw = np.require(image, requirements="W")
         each = translator.changed(whole_network(translator.network, pixels, device))
         y = values.physical(each(pixels.prepared(raw)[None].to(device), index=number))[0].cpu().numpy()
@@ -156,7 +161,7 @@ def translate_scene(
     if window is not None:
         choice(window, WINDOWS, "window")
     radiometry, channels, missing = check_scene(translator, source, channels, unit, nodata)
-    values = TargetValues(translator.target, _missing(source, missing))
+    values = TargetValues(translator.target, missing_value(source, missing))
     values.check_file(out.suffix.lower(), translator.channels[1])
     plan = _Plan.of(translator, source, size, overlap, window, norm_stats)
     device = torch.device(device)
@@ -274,11 +279,6 @@ def _halo(translator: Translator, align: int, *, needed: bool) -> int | None:
 
 def _up(value: int, unit: int) -> int:
     return -(-value // unit) * unit
-
-
-def _missing(scene: Scene, nodata: float | None) -> float | None:
-    """The no-data value of a scene whose pixels may have one, NaN among them."""
-    return math.nan if nodata is None and scene.dtype.kind in "fc" else nodata
 
 
 def _channels(translator: Translator, scene: Scene, channels: Sequence[int] | None) -> list[int] | None:

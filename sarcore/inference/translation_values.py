@@ -33,6 +33,16 @@ def digital_type(radiometry: Radiometry) -> np.dtype[Any] | None:
     return _LIMITS.get((radiometry.low, radiometry.high)) if radiometry.unit == "digital" else None
 
 
+def missing_value(scene: Scene, nodata: float | None) -> float | None:
+    """The no-data value of a scene, NaN if it may hold that alone; None where no pixel can be without data.
+
+    >>> missing_value(Scene.open(np.zeros((1, 2, 2), np.uint8)), -9999.0)
+    """
+    if scene.dtype.kind in "fc":
+        return math.nan if nodata is None else nodata
+    return None if pixel_nodata(nodata, scene.dtype) is None else nodata
+
+
 def source_radiometry(source: Radiometry, unit: str | None) -> Radiometry:
     """The radiometry of a model's input for an image in another unit.
 
