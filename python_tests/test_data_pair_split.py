@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -63,7 +64,8 @@ def test_what_cannot_be_split_is_refused(folder: PairedFolder, tmp_path: Path) -
         split_pairs(folder, (0.9, 0.0, 0.1), by="image", fraction=0.1)  # int(0.1 * 5) = 0
     with pytest.raises(DataError, match="leave none for"):
         split_pairs(folder.subset(range(3)))
-    for wrong in ({"by": "blocks"}, {"fraction": 0.0}, {"fraction": 1.5}, {"fractions": (1.0, 0.0, 0.0)}):
+    for wrong in ({"by": "blocks"}, {"fraction": 0.0}, {"fraction": 1.5}, {"fractions": (1.0, 0.0, 0.0)},
+                  {"fractions": (math.nan, 0.0, 1.0)}):  # fmt: skip
         with pytest.raises(ValueError, match="fraction|by must be"):
             split_pairs(folder, **wrong)  # type: ignore[arg-type]
     parts = replace(folder, parts=["train"] * 49 + ["test"])

@@ -88,7 +88,7 @@ def check_fractions(fractions: tuple[float, float, float]) -> Floats:
     array([0.5, 0. , 0.5])
     """
     goal = np.array(fractions, dtype=np.float64)
-    if goal.shape != (3,) or (goal < 0).any() or abs(goal.sum() - 1) > 1e-6 or goal[0] == 0 or goal[2] == 0:
+    if goal.shape != (3,) or not (goal >= 0).all() or abs(goal.sum() - 1) > 1e-6 or goal[0] == 0 or goal[2] == 0:
         raise ValueError(f"fractions are (train, val, test), add up to 1, train and test above 0; got {fractions}")
     return goal
 
