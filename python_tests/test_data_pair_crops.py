@@ -150,6 +150,7 @@ def test_values_types_and_radiometries_are_kept(tmp_path: Path) -> None:
 def test_windows_with_no_data_are_not_taken(tmp_path: Path) -> None:
     a, b = places((100, 100)) + 1, np.ones((3, 100, 100), dtype=np.uint8)
     a[0, :, 60:] = np.nan
+    a[0, 70, 10] = -np.inf  # what decibels have where there is no power; no training would read the set
     b[:, :20] = 0
     b[0, 40, 30] = 0  # a dark red pixel is a value
     out = write_pair_crops(Scene.open(a), Scene.open(b, nodata=0), tmp_path / "set", count=200, size=16, unit="digital")
@@ -157,6 +158,7 @@ def test_windows_with_no_data_are_not_taken(tmp_path: Path) -> None:
     corners = [tuple(map(int, key.rsplit("_", 2)[1:])) for key in folder.keys]
     assert min(row for row, _ in corners) == 20
     assert max(column for _, column in corners) <= 44
+    assert not any(row <= 70 < row + 16 and column <= 10 < column + 16 for row, column in corners)
     assert any(row <= 40 < row + 16 and column <= 30 < column + 16 for row, column in corners)
     assert json.loads((out / "dataset.json").read_text())["left_out"] == {"test": 3}  # six tiles, of which three end
     with pytest.raises(DataError, match=r"of \d+ windows of 16 x 16 pixels 0 have no pixel without data, fewer than 5"):
@@ -181,7 +183,7 @@ def test_what_is_too_small_is_refused_with_the_numbers(tmp_path: Path) -> None:
     narrow = Scene.open(np.zeros((128, 64), dtype=np.uint8))
     with pytest.raises(DataError, match="of 64 x 64 pixels has 1 places for crops of 64, fewer than 2"):
         write_pair_crops(narrow, narrow, tmp_path / "set", count=2, size=64)
-    for wrong in ({"count": 0}, {"size": 0}, {"buffer": -1}, {"test": "north"}, {"strip": 8, "size": 16}):
+    for wrong in ({"count": 0}, {"size": 0}, {"buffer": -1}, {"seed": -1}, {"test": "north"}, {"strip": 8, "size": 16}):
         with pytest.raises(ValueError, match="must"):
             write_pair_crops(scene, scene, tmp_path / "set", **wrong)  # type: ignore[arg-type]
     put(tmp_path / "used", {"a.png": np.zeros((1, 4, 4), dtype=np.uint8)})

@@ -92,10 +92,10 @@ def write_pair_crops(
 
     ``count`` windows at random places, no two at the same, are cut from both rasters into trainA and trainB. Test tiles
     (testA, testB) lie side by side in a strip along the border ``test``; no training crop touches the strip, nor the
-    ``buffer`` pixels beside it. Windows with a pixel without data (no-data value, NaN, or masked in the file) are not
-    taken. Files are named ``<scene>_<row>_<column>`` after the SAR raster and hold its values: PNG for 8 bit with one
-    or three channels, else TIFF. ``dataset.json`` keeps the radiometries and where everything came from. A failure
-    leaves no folder behind.
+    ``buffer`` pixels beside it. Windows with a pixel without data are not taken: the no-data value, NaN, infinity (0 in
+    decibels), or masked in the file. Files are named ``<scene>_<row>_<column>`` after the SAR raster and hold its
+    values: PNG for 8 bit with one or three channels, else TIFF. ``dataset.json`` keeps the radiometries and where
+    everything came from. A failure leaves no folder behind.
 
     Args:
         sar: raster of domain A.
@@ -123,7 +123,7 @@ def write_pair_crops(
             windows without no-data.
     """
     out, strip = Path(out), size if strip is None else strip
-    _check(out, count, size, strip, val_strip, buffer, test)
+    _check(out, count, size, strip, val_strip, buffer, test, seed)
     a, b = Scene.open(sar, nodata=nodata_a), Scene.open(optical, nodata=nodata_b)
     overlap = overlap_of(a, b)
     regions = regions_of(overlap.shape, size, strip, val_strip, buffer, test)
@@ -227,16 +227,17 @@ def _tiles(box: Box, size: int) -> Iterator[tuple[int, int]]:
 def _complete(scene: Scene, window: npt.NDArray[Any]) -> bool:
     """Whether every pixel of a window is data. 0 in one band of a colour image is a value, in all bands no-data."""
     if window.dtype.kind in "fc":
-        return scene.valid(window) is None
+        return scene.valid(window) is None and bool(np.isfinite(window).all())
     missing = pixel_nodata(scene.nodata, window.dtype)
     return missing is None or not (window == missing).all(axis=0).any()
 
 
-def _check(out: Path, count: int, size: int, strip: int, val_strip: int, buffer: int, test: str) -> None:
+def _check(out: Path, count: int, size: int, strip: int, val_strip: int, buffer: int, test: str, seed: int) -> None:
     if test not in SIDES:
         raise ValueError(f"test must be one of {', '.join(SIDES)}, got {test!r}")
-    if count < 1 or size < 1 or buffer < 0:
-        raise ValueError(f"count and size must be at least 1, buffer 0; got {count}, {size} and {buffer}")
+    if count < 1 or size < 1 or buffer < 0 or seed < 0:
+        given = f"{count}, {size}, {buffer} and {seed}"
+        raise ValueError(f"count and size must be at least 1, buffer and seed 0; got {given}")
     if strip < size or (val_strip and val_strip < size):
         raise ValueError(f"a strip must hold a crop of {size} pixels, got {strip} and {val_strip}")
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
