@@ -53,7 +53,10 @@ def test_georeferenced_files(place, tmp_path, capsys) -> None:
     figures = json.loads((tmp_path / "out.json").read_text())
     assert figures["success"]
     np.testing.assert_allclose(np.array(figures["matrix"])[:, 2], [-7, 5], atol=0.3)
-    assert "tiles lie within 2 px" in capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
+    assert "tiles lie within 2 px" in said
+    east, south = np.array(figures["matrix"])[:, 2]  # what is said is of the files, not of the area searched around
+    assert f"moved by {east:.1f} columns and {south:.1f} rows" in said
     picture = read_image(tmp_path / "seen.png")
     assert picture.shape[0] == 3
     assert picture.std() > 20

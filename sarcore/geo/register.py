@@ -94,8 +94,8 @@ class Registration:
         shift = self.matrix[:, 2]
         error = "" if math.isnan(self.rmse) else f", rmse {self.rmse:.2f} px"
         return [
-            f"{self.model}: rotation {self.rotation:.2f} degrees, scale {self.scale:.4f}, origin to "
-            f"({shift[0]:.1f}, {shift[1]:.1f})",
+            f"{self.model}: rotation {self.rotation:.2f} degrees, scale {self.scale:.4f}, its upper left "
+            f"corner moved by {shift[0]:.1f} columns and {shift[1]:.1f} rows",
             f"agreement {self.ratio:.2f} times that of the best other place; {self.inliers} of {self.tiles} tiles lie "
             f"within 2 px on their own ({self.significance:.1f} sigma{error}); mutual information "
             f"{self.information_z:.1f} sigma above that around; {self.point_inliers} AKAZE inliers",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tempfile
 from collections.abc import Callable
@@ -94,7 +95,7 @@ def register_files(
             else:
                 _write_unplaced(source, target, out, matrix)
             _write_figures(out, optical, sar, found, matrix, placed)
-    return found
+    return dataclasses.replace(found, matrix=matrix)
 
 
 def _placed(dataset: Any) -> bool:
