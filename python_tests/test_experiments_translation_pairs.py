@@ -37,6 +37,7 @@ def test_few_scenes_hold_none_out(tmp_path):
     split, notes = split_pairs(open_pairs(chosen)[0], chosen)
     assert (split.train, split.val) == ([0, 1], [])
     assert "too few scenes to hold some out: there is no validation" in notes[0]
+    assert "`sarcore pairs --val-strip`" in notes[0]
 
 
 def test_nothing_is_held_out_where_none_is_asked_for(folder):

@@ -54,7 +54,8 @@ def split_pairs(
         found["train"] = [i for i in found["train"] if scenes[i] not in held]
         if not held:
             few = "The images are of too few scenes to hold some out"
-            remarks.append(f"{few}: there is no validation, and the last checkpoint counts.")
+            cut = " `sarcore pairs --val-strip` cuts images for it."
+            remarks.append(f"{few}: there is no validation, and the last checkpoint counts.{cut}")
     for name in PARTS:
         counts = [len(side) for side in sides(pairs, found[name])]
         if name == "train" and not min(counts):
