@@ -19,7 +19,7 @@ class CycleGANConfig(TranslationConfig):
     lambda_cycle: float = 10.0
     """Weight of the cycle loss beside an adversarial loss."""
     lambda_identity: float = 0.5
-    """Weight of the identity loss as a share of `lambda_cycle`; none where A and B differ in channels."""
+    """Weight of the identity loss as a share of that of the cycle loss; none where A and B differ in channels."""
     pool: int = 50
     """Generated images of each kind that are kept to be shown to the discriminators again; 0 keeps none."""
     pool_size: int = 256

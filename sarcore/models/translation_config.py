@@ -81,11 +81,11 @@ class TranslationConfig:
     structure_weight: float = 0.0
     """Weight of the guard against inverted intensities; 0 leaves it off."""
     structure_margin: float = -0.5
-    """Correlation of the block means of input and translation below which the guard acts; see StructureGuard."""
+    """Correlation of the block means of input and translation below which the guard acts."""
     speckle_looks: float | None = None
     """Looks of the speckle that the generator of SAR images ends in; None has no such layer."""
     learn_looks: bool = False
-    """Learn the looks, from `speckle_looks` on."""
+    """Learn the looks, beginning with the given ones."""
     unit_a: SarUnit | None = None
     """What grey values of SAR without a declared unit are, for their speckle and looks; else amplitude, below 0 db."""
     limits_a: tuple[float, float] | None = None
