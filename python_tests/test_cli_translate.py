@@ -105,12 +105,26 @@ def test_a_radar_image_in_three_equal_channels_is_noticed(runs, tmp_path, capsys
     assert "warning" not in said(capsys)
 
 
+def test_a_mask_that_is_not_read_is_said(runs, scene, tmp_path, capsys):
+    words = ["translate", str(runs / "pix2pix"), str(scene), str(tmp_path / "out.tif")]
+    assert main(words) == 0
+    assert "has a mask" not in said(capsys)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(scene, "r+") as file:
+        file.write_mask(np.arange(130 * 90).reshape(130, 90) > 500)
+    assert main(words) == 0
+    assert "as in --nodata 0" in " ".join(said(capsys).split())
+    assert main([*words, "--nodata", "0"]) == 0
+    assert "has a mask" not in said(capsys)
+
+
 @pytest.mark.parametrize(
     ("words", "match"),
     [
         (["cyclegan", "scene.tif", "out.tif"], "give the direction AtoB or BtoA"),
         (["pix2pix", "scene.tif", "out.tif", "--direction", "BtoA"], "is a Pix2Pix AtoB"),
         (["cyclegan", "scene.tif", "out.tif", "--direction", "BtoA"], "has 1 channels"),
+        (["cyclegan", "scene.tif", "out.tif", "--direction", "BtoA"], "; SAR images AtoB"),
+        (["cyclegan", "colour.npy", "out.tif", "--direction", "AtoB"], "; optical images are translated BtoA"),
         (["cyclegan", "missing.tif", "out.tif", "--direction", "AtoB"], "missing.tif"),
         (["cyclegan", "scene.tif", "out.jpg", "--direction", "AtoB"], "use one of the suffixes"),
         (["cyclegan", "scene.tif", "out.tif", "--direction", "AtoB", "--unit", "db"], "unit must be 'digital'"),
@@ -119,6 +133,7 @@ def test_a_radar_image_in_three_equal_channels_is_noticed(runs, tmp_path, capsys
     ],
 )
 def test_what_goes_wrong_is_said_in_a_line(runs, scene, tmp_path, capsys, words, match):
+    np.save(tmp_path / "colour.npy", np.arange(2700, dtype=np.uint8).reshape(3, 30, 30))
     np.save(tmp_path / "float.npy", np.linspace(-20, -1, 900).reshape(1, 30, 30))
     run, file, out, *options = words
     assert main(["translate", str(runs / run), str(tmp_path / file), str(tmp_path / out), *options]) == 1

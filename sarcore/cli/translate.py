@@ -104,6 +104,11 @@ def _scene(translator: Translator, file: Path, out: Path, progress: ConsoleProgr
 
     scene = Scene.open(file)
     _warn_of_grey(translator, scene, progress, options)
+    if scene.nodata is None and options["nodata"] is ... and scene.mask(0, 0, 1, 1) is not None:
+        progress.note(
+            f"{file} has a mask of pixels without data, which is not read here: they are translated like any other. "
+            "Give their value, as in --nodata 0"
+        )
     stage = ""
 
     def begin(title: str, total: int) -> None:

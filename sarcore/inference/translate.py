@@ -287,8 +287,10 @@ def _channels(translator: Translator, scene: Scene, channels: Sequence[int] | No
     if chosen is None and (count, translator.channels[0]) == (3, 1) and is_grey(scene):
         return [0]
     if count != translator.channels[0]:
+        other = "optical images are translated BtoA" if translator.direction == "AtoB" else "SAR images AtoB"
+        way = f"; {other}" if count == translator.channels[1] else ""
         raise DataError(
             f"{scene.path or 'the image'} has {count} channels{'' if chosen is None else ' chosen'}, and {translator} "
-            f"takes {translator.channels[0]}; choose them as channels (--channels 0, counted from 0)"
+            f"takes {translator.channels[0]}; choose them as channels (--channels 0, counted from 0){way}"
         )
     return chosen
