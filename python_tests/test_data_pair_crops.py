@@ -96,6 +96,20 @@ def test_sets_of_several_rasters_may_be_put_together(tmp_path: Path) -> None:
     assert check_pairs(folder) == []  # a strip of one raster lies beside the crops of its own raster alone
 
 
+def test_a_thousand_crops_of_256_are_what_the_document_cuts(tmp_path: Path) -> None:
+    """By default, with the strip at the bottom that its script cuts into W // 256 test tiles."""
+    image = np.zeros((1, 600, 560), dtype=np.uint8)
+    out = tmp_path / "set"
+    write_image(tmp_path / "sar.png", image)
+    write_image(tmp_path / "optical.png", np.repeat(image, 3, axis=0))
+    assert main(["pairs", str(tmp_path / "sar.png"), str(tmp_path / "optical.png"), "--out", str(out)]) == 0
+    folder = PairedFolder.open(out)
+    assert (folder.parts.count("train"), folder.parts.count("test"), len(folder)) == (1000, 2, 1002)
+    assert set(folder.sizes) == {(256, 256)}
+    rows = {int(key.rsplit("_", 2)[1]) for key, part in zip(folder.keys, folder.parts, strict=True) if part == "train"}
+    assert max(rows) <= 600 - 2 * 256
+
+
 def test_the_same_seed_cuts_the_same_crops(tmp_path: Path) -> None:
     scene = Scene.open(places((60, 60)))
     double = Scene.open(2 * places((60, 60)))

@@ -44,6 +44,17 @@ def test_the_grid_of_a_window_agrees_with_pyproj():
         assert (x * 256, y * 256) == pytest.approx((window.column + column, window.row + row), rel=0, abs=1e-5)
 
 
+@pytest.mark.parametrize("zoom", [1, 9, 18])
+def test_bounds_of_tiles_are_right_to_a_millionth_of_a_degree(zoom):
+    """pyproj's degrees of a tile's corners against the formula of the map, without pyproj."""
+    for x, y in np.random.default_rng(0).integers(0, 2**zoom, (50, 2)).tolist():
+        found = TileWindow(zoom, 256 * x, 256 * y, 256, 256).grid().lonlat()
+        west, east = (360 * i / 2**zoom - 180 for i in (x, x + 1))
+        north, south = (math.degrees(math.atan(math.sinh(math.pi * (1 - 2 * i / 2**zoom)))) for i in (y, y + 1))
+        assert (found.west, found.south) == pytest.approx((west, south), rel=0, abs=1e-6)
+        assert (found.east, found.north) == pytest.approx((east, north), rel=0, abs=1e-6)
+
+
 @pytest.mark.parametrize("size", [1, 2, 255, 1536])
 def test_the_point_is_in_the_middle(size):
     """The document's window began at whole tiles, up to half a tile off."""
