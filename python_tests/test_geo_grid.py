@@ -5,10 +5,15 @@ import math
 import numpy as np
 import pyproj
 import pytest
+import rasterio
 
 from sarcore.errors import DataError
+from sarcore.geo.crop import crop
 from sarcore.geo.grid import Bounds, Grid, utm_zone
 from sarcore.geo.raster import parse_crs, project
+from sarcore.geo.warp import common_grid, warp
+
+from .geo_files import write_geotiff
 
 TOKYO = (139.807069, 35.707233, 139.814111, 35.714069)
 
@@ -106,3 +111,35 @@ def test_bad_grids_are_refused():
         Grid.utm_around(Bounds(*TOKYO), 1e-6)
     with pytest.raises(DataError, match="no finite coordinates"):
         Grid.over(np.array([[0.0, np.inf], [1.0, 1.0]]), "EPSG:3857", 1e5)
+
+
+@pytest.mark.parametrize(
+    ("crs", "corner", "zone"),
+    [("EPSG:32660", (703000, 5767000), "EPSG:32660"), ("EPSG:4326", (199.9, 10), "EPSG:32604"),
+     ("EPSG:4326", (-160.1, -10), "EPSG:32704")],
+)  # fmt: skip
+def test_the_zone_of_a_file_beside_the_antimeridian_or_beyond_180(tmp_path, crs, corner, zone):
+    size = 40 if crs != "EPSG:4326" else 0.001
+    transform = (size, 0, corner[0], 0, -size, corner[1])
+    path = write_geotiff(tmp_path / "a.tif", np.ones((100, 100), np.uint8), crs, transform)
+    grid = common_grid([path], gsd=100)
+    assert grid.crs == zone
+    assert warp(path, tmp_path / "b.tif", grid).valid > 0.9
+
+
+def test_an_extent_that_is_no_rectangle_of_longitudes(tmp_path):
+    path = write_geotiff(tmp_path / "a.tif", np.ones((99, 99), np.uint8), "EPSG:3031", (1e3, 0, -5e4, 0, -1e3, 5e4))
+    with pytest.raises(DataError, match=r"covers x -50000 to 49000, y -49000 to 50000 in EPSG:3031; asked for is long"):
+        crop(path, tmp_path / "b.tif", Bounds.of(10, 50, 11, 51))
+    with pytest.raises(DataError, match=r"covers x -50000 to 49000.*; the grid covers longitude"):
+        warp(path, tmp_path / "b.tif", Grid.utm_around(Bounds.of(10, -71, 10.1, -70.9), 1000))
+
+
+def test_longitudes_from_0_to_360(tmp_path):
+    pixels = np.arange(100 * 360, dtype=np.uint16).reshape(100, 360)
+    path = write_geotiff(tmp_path / "a.tif", pixels, "EPSG:4326", (1, 0, 0, 0, -1, 50))
+    for west in (-160, 20):
+        crop(path, tmp_path / "b.tif", Bounds.of(west, 40, west + 5, 42))
+        column = west % 360
+        with rasterio.open(tmp_path / "b.tif") as out:
+            np.testing.assert_array_equal(out.read(1), pixels[8:10, column : column + 5])

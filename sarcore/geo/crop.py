@@ -12,7 +12,7 @@ import numpy as np
 from sarcore.errors import DataError
 from sarcore.geo.files import check_output
 from sarcore.geo.grid import Bounds, Grid
-from sarcore.geo.raster import Place, geotiff, has_mask, opened, place_of, project, read, windows
+from sarcore.geo.raster import Place, Points, geotiff, has_mask, opened, parse_crs, place_of, project, read, windows
 
 _SNAP = 1e-6  # of a pixel, by which a bound may miss the line of pixels that it means
 
@@ -82,7 +82,7 @@ def part_within(dataset: Any, place: Place, bounds: Bounds) -> Part:
     there = project(bounds.outline(), "EPSG:4326", place.crs)
     if not np.isfinite(there).all():
         raise _apart(dataset, place, bounds)
-    pixels = (there - np.array([c, f])) @ np.linalg.inv(np.array([[a, d], [b, e]]))
+    pixels = (_turned(dataset, place, there) - np.array([c, f])) @ np.linalg.inv(np.array([[a, d], [b, e]]))
     first, last = pixels.min(axis=0), pixels.max(axis=0)
     left, top = (math.floor(v + _SNAP) for v in first)
     right, bottom = (math.ceil(v - _SNAP) for v in last)
@@ -94,8 +94,16 @@ def part_within(dataset: Any, place: Place, bounds: Bounds) -> Part:
     return Part(column, row, width, height, whole)
 
 
+def _turned(dataset: Any, place: Place, points: Points) -> Points:
+    """Longitudes that the file counts from 0 to 360, where it does; other coordinates as they are."""
+    right = Grid(place.crs, place.transform, dataset.width, dataset.height).bounds[2]
+    if not parse_crs(place.crs).is_geographic or right <= 180 + 1e-6:
+        return points
+    return points if points[:, 0].max() > 0 else points + np.array([360.0, 0.0])
+
+
 def _apart(dataset: Any, place: Place, bounds: Bounds) -> DataError:
-    extent = Grid(place.crs, place.transform, dataset.width, dataset.height).lonlat()
+    extent = Grid(place.crs, place.transform, dataset.width, dataset.height).extent()
     return DataError(f"{dataset.name} does not reach the bounds: it covers {extent}; asked for is {bounds}")
 
 

@@ -136,6 +136,33 @@ class Grid:
         """
         return Bounds.around(project(self.outline(), self.crs, "EPSG:4326"))
 
+    def extent(self) -> str:
+        """What the grid covers, in words; in its own system where that is no rectangle of longitudes and latitudes.
+
+        >>> Grid("EPSG:3413", (1000, 0, -50000, 0, -1000, 50000), 100, 100).extent()
+        'x -50000 to 50000, y -50000 to 50000 in EPSG:3413'
+        """
+        try:
+            return str(self.lonlat())
+        except ValueError:  # a pole, the antimeridian, or longitudes from 0 to 360
+            left, bottom, right, top = self.bounds
+            name = self.crs if self.crs.startswith("EPSG:") else self.crs[:60]
+            return f"x {left:.10g} to {right:.10g}, y {bottom:.10g} to {top:.10g} in {name}"
+
+    def middle(self) -> tuple[float, float]:
+        """Longitude, from -180 to 180, and latitude of the centre.
+
+        >>> Grid("EPSG:4326", (0.1, 0, 200, 0, -0.1, 50), 20, 20).middle()
+        (-159.0, 49.0)
+        """
+        a, b, c, d, e, f = self.transform
+        x, y = self.width / 2, self.height / 2
+        here = np.array([[a * x + b * y + c, d * x + e * y + f]])
+        lon, lat = (float(v) for v in project(here, self.crs, "EPSG:4326")[0])
+        if not (math.isfinite(lon) and math.isfinite(lat)):
+            raise DataError(f"the middle of {self.extent()} has no longitude and latitude; name a system (crs)")
+        return (lon + 180) % 360 - 180, lat
+
     def outline(self) -> Points:
         """Points (n, 2) along the four sides, in the grid's own system."""
         return self._corners(_EDGE)

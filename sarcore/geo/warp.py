@@ -73,13 +73,13 @@ def common_grid(
         return Grid.around(bounds, crs or utm_zone(*bounds.middle), gsd)
     grids = [Grid.from_file(source, source_crs) for source in sources]
     if crs is None:
-        crs = utm_zone(*grids[0].lonlat().middle)
+        crs = utm_zone(*grids[0].middle())
     there = [project(grid.outline(), grid.crs, crs) for grid in grids]
     low = np.max([points.min(axis=0) for points in there], axis=0)
     high = np.min([points.max(axis=0) for points in there], axis=0)
     if not (low < high).all():
         extents = "; ".join(
-            f"{Path(source).name}: {grid.lonlat()}" for source, grid in zip(sources, grids, strict=True)
+            f"{Path(source).name}: {grid.extent()}" for source, grid in zip(sources, grids, strict=True)
         )
         raise DataError(f"the files share no area: {extents}")
     return Grid.over(np.stack([low, high]), crs, gsd)
@@ -205,6 +205,10 @@ def _view(dataset: Any, place: str, grid: Grid, method: str, ratio: float, fill:
         "resampling": Resampling[method], "tolerance": _TOLERANCE, "warp_mem_limit": _MEMORY,
         "src_crs": parse_crs(place),
     }  # fmt: skip
+    if parse_crs(place).is_geographic and dataset.bounds.left >= 180 - 1e-6:
+        # Longitudes from 0 to 360, where GDAL looks for the negative ones.
+        a, b, c, d, e, f = tuple(dataset.transform)[:6]
+        options["src_transform"] = Affine(a, b, c - 360, d, e, f)
     if method not in ("nearest", "average"):
         # GDAL would find the width of the filter anew for every window, and so leave seams.
         options["XSCALE"] = options["YSCALE"] = f"{1 / ratio:.9g}"
@@ -251,5 +255,5 @@ def _stream(source: str, view: Any, target: Any, unit: Unit | None, on_pixels: C
 
 
 def _empty(dataset: Any, place: str, grid: Grid) -> DataError:
-    extent = Grid(place, tuple(dataset.transform)[:6], dataset.width, dataset.height).lonlat()
-    return DataError(f"{dataset.name} has no data on the grid: it covers {extent}; the grid covers {grid.lonlat()}")
+    extent = Grid(place, tuple(dataset.transform)[:6], dataset.width, dataset.height).extent()
+    return DataError(f"{dataset.name} has no data on the grid: it covers {extent}; the grid covers {grid.extent()}")
