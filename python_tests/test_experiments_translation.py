@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,18 @@ def test_the_other_direction_is_refused_by_name(run):
         assert load_translator(out).direction == "AtoB"
         with pytest.raises(CheckpointError, match="is a Pix2Pix AtoB, which makes optical images of SAR images"):
             load_translator(out, "BtoA")
+
+
+def test_a_damaged_checkpoint_that_was_passed_over_is_named(run, tmp_path, capsys):
+    _, out = run
+    shutil.copytree(out, tmp_path / "run")
+    best = Path(load_translator(tmp_path / "run", "AtoB").weights.partition(" (")[0])
+    (best / "weights.safetensors").write_bytes(b"")
+    write_image(tmp_path / "x.png", np.zeros((1, 32, 32), dtype=np.uint8))
+    words = ["translate", str(tmp_path / "run"), str(tmp_path / "x.png"), str(tmp_path / "y.png")]
+    assert main([*words, "--direction", "AtoB"]) == 0
+    said = capsys.readouterr()
+    assert f"{best.name} is damaged" in re.sub(r"\s+", " ", said.out + said.err)
 
 
 def test_a_run_of_another_kind_translates_nothing(tmp_path):
@@ -290,29 +303,3 @@ def test_speckle_follows_its_switch_and_its_direction(folder, tmp_path):
     x = torch.full((1, 3, 40, 40), 0.5)
     assert torch.equal(back(x), back(x))
     assert not torch.equal(back(x), back.network(2 * x - 1) / 2 + 0.5)
-
-
-def test_grey_values_that_are_decibels_are_speckled_as_such_and_come_out_as_grey_values(folder, tmp_path):
-    out = tmp_path / "run"
-    words = ["train", "pix2pix", str(folder), "--out", str(out), "--steps", "2", "--direction", "BtoA"]
-    words += ["--speckle-looks", "2", "--unit-a", "db", "--limits-a", "-25", "0", *SMALL, *KINDS["pix2pix"]]
-    assert main(words) == 0
-    translator = load_translator(out)
-    assert translator.speckle is not None
-    assert translator.speckle.radiometry == Radiometry("db", -25, 0)
-    assert translator.target == Radiometry("digital", 0, 255)
-    assert main([*words[:4], str(tmp_path / "other"), *words[5:], "--limits-a", "-30", "-40"]) == 1
-    assert not (tmp_path / "other").exists()
-
-
-def test_floating_decibels_without_a_card_are_trained_on(tmp_path):
-    rng = np.random.default_rng(0)
-    for number in range(3):
-        for side, image in (("trainA", rng.normal(-12, 3, (1, 32, 32))), ("trainB", rng.random((3, 32, 32)))):
-            (tmp_path / "data" / side).mkdir(parents=True, exist_ok=True)
-            write_image(tmp_path / "data" / side / f"{number}.tif", image.astype(np.float32))
-    words = ["train", "pix2pix", str(tmp_path / "data"), "--out", str(tmp_path / "run"), "--steps", "2"]
-    assert main([*words, "--direction", "BtoA", "--speckle-looks", "2", *SMALL, *KINDS["pix2pix"]]) == 0
-    speckle = load_translator(tmp_path / "run").speckle
-    assert speckle is not None
-    assert speckle.radiometry.unit == "db"

@@ -121,7 +121,7 @@ def _classifier(run: Path, out: Path, format: Format) -> tuple[Exported, list[st
     }
     inputs = _images(config.channels, [(2, height, width), (1, 2 * height + 3, width + 8), (3, 64, 96)])
     exported = export_network(model, inputs, out, format, dynamic=IMAGES, metadata=metadata)
-    return exported, [f"Weights: {weights_text(meta)}"]
+    return exported, [*meta["problems"], f"Weights: {weights_text(meta)}"]
 
 
 def _began(run: Path, out: Path, format: Format) -> tuple[Exported, list[str]]:

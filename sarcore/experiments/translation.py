@@ -217,7 +217,7 @@ def load_translator(run: Path, direction: Direction | None = None) -> Translator
         target,
         kind=meta["kind"],
         direction=direction,
-        weights=weights_text(meta),
+        weights="; ".join([weights_text(meta), *meta["problems"]]),
         speckle=task.speckle(direction),
     )
 
