@@ -17,7 +17,16 @@ from sarcore.engine import FitConfig, Interrupted, Validation, fit
 from sarcore.engine.distributed import agree, average_gradients, from_main, gather, rank, world_size
 from sarcore.engine.sync_norm import SyncBatchNorm
 from sarcore.errors import DataError
-from sarcore.models import BEGAN, BEGANConfig, Classifier, ClassifierConfig
+from sarcore.models import (
+    BEGAN,
+    BEGANConfig,
+    Classifier,
+    ClassifierConfig,
+    CycleGAN,
+    CycleGANConfig,
+    Pix2Pix,
+    Pix2PixConfig,
+)
 
 
 def patches(size: int, n: int = 24) -> TensorDataset:
@@ -29,11 +38,29 @@ def task(name: str) -> tuple[nn.Module, TensorDataset]:
     torch.manual_seed(rank())  # the weights of the main process are to reach all
     if name == "began":
         return BEGAN(BEGANConfig.preset("sarcore", size=20, width=4)), patches(20)
+    if name in ("cyclegan", "pix2pix"):
+        return translation(name)
     config = ClassifierConfig(
         depth=18, classes=3, head=(16,), augment="speckle", optimizer="sgd", lr=0.01, warmup_steps=1, total_steps=4
     )
     # In float64: statistics of eight values make rounding grow beyond 1e-5 within three steps in any implementation.
     return Classifier(config).double(), TensorDataset(patches(16).tensors[0].double(), patches(16).tensors[1])
+
+
+def translation(name: str) -> tuple[nn.Module, TensorDataset]:
+    """A pool that is full after the second step, learnt looks, a rate that falls; in float64 as the classifier."""
+    small: dict[str, Any] = {"width": 4, "d_width": 4, "d_layers": 2, "total_steps": 4, "structure_weight": 1.0}
+    small |= {"speckle_looks": 2.0, "learn_looks": True}
+    model = (
+        CycleGAN(CycleGANConfig(**small, depth=1, pool=12, pool_size=24))
+        if name == "cyclegan"
+        else Pix2Pix(
+            Pix2PixConfig(**small, depth=3, dropout=False, direction="BtoA")
+        )  # batch norm, and one draw per image
+    )
+    a, b = patches(24).tensors[0].double(), torch.cat([patches(24, 72).tensors[0][24 * c :][:24] for c in range(3)], 1)
+    model.fix_samples(a[:2], b[:2].double())
+    return model.double(), TensorDataset(a, b.double())
 
 
 def settings(accumulate: int, **changes: Any) -> FitConfig:
@@ -52,8 +79,8 @@ def validation(data: TensorDataset) -> Validation:
 
 
 def train(out: Path) -> None:
-    """BEGAN and classifier, in 1 and 2 parts; then a stop that only one process asks for, and a resume."""
-    for name in ("began", "classifier"):
+    """All models, in 1 and 2 parts; then a stop that only one process asks for, and a resume."""
+    for name in ("began", "classifier", "cyclegan", "pix2pix"):
         for accumulate in (1, 2):
             run = out / f"{name}{accumulate}"
             model, data = task(name)

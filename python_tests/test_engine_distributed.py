@@ -50,9 +50,10 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("run", ["began1", "began2", "classifier1", "classifier2"])
-def test_the_same_total_batch_gives_the_same_losses(one: Path, two: Path, run: str) -> None:
-    alone, shared = rows(one / run), rows(two / run)
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("model", ["began", "classifier", "cyclegan", "pix2pix"])
+def test_the_same_total_batch_gives_the_same_losses(one: Path, two: Path, model: str, parts: int) -> None:
+    alone, shared = (rows(out / f"{model}{parts}") for out in (one, two))
     assert [row["step"] for row in shared] == [1, 2, 3, 4]
     for a, b in zip(alone, shared, strict=True):
         assert a == pytest.approx(b, rel=1e-5, abs=1e-6)
