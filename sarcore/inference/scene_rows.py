@@ -79,11 +79,14 @@ class BlendedRows:
                     merger = PatchMerger(
                         grid.shape, grid.size, grid.stride, window=self._window, patch_rows=(start, last)
                     )
-                merged.append(merger.add(y))
+                finished = merger.add(y)
+                if finished.shape[1]:  # mostly the last batch of a row finishes all, which then need not be copied
+                    merged.append(finished)
             if row < first:
                 continue  # rows that only lend their patches to the first band
             begin, end = self.tiles.rows(row)
-            rows = torch.cat(merged, dim=1)[:, begin - end :].cpu().numpy()
+            joined = merged[0] if len(merged) == 1 else torch.cat(merged, dim=1)
+            rows = joined[:, begin - end :].cpu().numpy()
             yield row, self._pixels.restored(rows, raw[:, begin - top : end - top])
 
     def corner(self) -> Array:

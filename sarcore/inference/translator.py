@@ -88,7 +88,7 @@ class Translator:
         if x.shape[1] != self.channels[0]:
             raise ValueError(f"x must have {self.channels[0]} channels, which {self} takes, got {x.shape[1]}")
         with torch.no_grad():
-            y = from_network(self.network(to_network(x.float()))).clamp(0, 1)  # rounding must not reach `decode`
+            y = from_network(self.network(to_network(x.float()))).clamp_(0, 1)  # rounding must not reach `decode`
             if self.speckle is None:
                 return y
             numbers, origin = torch.arange(index, index + len(x)), torch.zeros(len(x), 2, dtype=torch.int64)
