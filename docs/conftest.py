@@ -36,7 +36,7 @@ TINY_TRANSLATION = {
     "prep download": None,
     "prep stitch": "--zoom 15 --tiles 2",
     "prep": "",
-    "pairs": "--count 8 --size 48",
+    "pairs": "--count 8 --size 48 --val-strip 48",
     "split": "--fraction 1",
     "train cyclegan": f"{SMALL} --depth 1",
     "train pix2pix": f"{SMALL} --depth 3",
