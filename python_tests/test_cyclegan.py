@@ -53,12 +53,12 @@ def test_a_step_is_the_composition_of_its_losses(preset, changes):
 
 
 def test_discriminators_step_apart_as_in_keras():
-    """Real images, a step, generated ones, a step, each at full weight."""
-    model = tiny(d_steps_apart=True)
+    """Real images, a step, generated ones, a step, each at full weight; eps as in the next test."""
+    model = tiny(d_steps_apart=True, eps=1e-3)
     a, b = images(model.config)
     scalars = model.training_step((a, b), PlainStep(model.configure_optimizers()))
     twin = tiny()
-    optimizer = torch.optim.Adam([*twin.d_a.parameters(), *twin.d_b.parameters()], lr=2e-4, betas=(0.5, 0.999))
+    optimizer = torch.optim.Adam([*twin.d_a.parameters(), *twin.d_b.parameters()], 2e-4, (0.5, 0.999), eps=1e-3)
     with torch.no_grad():
         fake_b, fake_a = twin.g_ab(2 * a - 1), twin.g_ba(2 * b - 1)
     losses = []
