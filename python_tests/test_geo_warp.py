@@ -1,6 +1,7 @@
 """sarcore prep warp: values against SciPy and block means, no-data, and nothing that depends on the windows."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyproj
@@ -275,3 +276,12 @@ def test_a_disk_without_room_for_intensities(tmp_path, rng):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no folder that not even root can write to")
+def test_a_folder_that_cannot_be_written_is_told_by_the_output(tmp_path, rng):
+    write_geotiff(tmp_path / "a.tif", rng.gamma(1, 1, (30, 30)).astype(np.float32))
+    grid = Grid.from_file(tmp_path / "a.tif")
+    for unit in (None, "amplitude"):
+        with pytest.raises(DataError, match=r"cannot write /proc/self/b\.tif: .*nothing was left"):
+            warp(tmp_path / "a.tif", "/proc/self/b.tif", grid, unit=unit)

@@ -39,6 +39,20 @@ def whole_file(path: Path) -> Iterator[Path]:
             Path(name).unlink(missing_ok=True)
 
 
+@contextmanager
+def scratch_folder(beside: Path) -> Iterator[Path]:
+    """A folder for copies, beside the file that is to be written; gone at the end.
+
+    Raises DataError where none can be made.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(dir=beside.parent, prefix=f".{beside.stem}.")
+    except OSError as error:
+        raise DataError(f"cannot write {beside}: {reason(error)}; nothing was left there") from error
+    with folder as name:
+        yield Path(name)
+
+
 def reason(error: BaseException) -> str:
     """What GDAL said, where rasterio says only that it said something.
 

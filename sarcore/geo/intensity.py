@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sarcore.errors import DataError
-from sarcore.geo.files import on_disk, reason
+from sarcore.geo.files import on_disk, reason, scratch_folder
 from sarcore.geo.raster import environment, opened, read, room, windows
 
 Unit = Literal["intensity", "amplitude", "db"]
@@ -21,7 +20,7 @@ Array = npt.NDArray[Any]
 
 
 @contextmanager
-def as_intensity(dataset: Any, folder: Path, unit: Unit | None) -> Iterator[Any]:
+def as_intensity(dataset: Any, out: Path, unit: Unit | None) -> Iterator[Any]:
     """The dataset, or a temporary copy in which decibels and amplitudes are intensities and no-data is NaN."""
     if unit in (None, "intensity"):
         yield dataset
@@ -32,14 +31,14 @@ def as_intensity(dataset: Any, folder: Path, unit: Unit | None) -> Iterator[Any]
         "width": dataset.width, "height": dataset.height, "crs": dataset.crs, "transform": dataset.transform,
         "tiled": True,
     }  # fmt: skip
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".warp.") as name:
-        copy = Path(name) / "intensity.tif"
-        with _scratch(copy, profile) as out:
+    with scratch_folder(out) as folder:
+        copy = folder / "intensity.tif"
+        with _scratch(copy, profile) as target:
             for column, row, width, height in windows(dataset.width, dataset.height):
                 values = read(dataset, column, row, width, height).astype(kind)
                 here = ((row, row + height), (column, column + width))
                 values[dataset.read_masks(window=here) == 0] = np.nan
-                out.write(10 ** (values / 10) if unit == "db" else np.square(values), window=here)
+                target.write(10 ** (values / 10) if unit == "db" else np.square(values), window=here)
         with opened(copy) as linear:
             yield linear
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sarcore.errors import DataError
-from sarcore.geo.files import check_output, on_disk, whole_file
+from sarcore.geo.files import check_output, on_disk, scratch_folder, whole_file
 from sarcore.geo.grid import Grid
 from sarcore.geo.raster import Place, environment, geotiff, opened, place_of, room
 from sarcore.geo.register import Registration, register
@@ -78,7 +77,7 @@ def register_files(
         factor = -(-max(target.width, target.height) // _LARGEST)
         fixed = _reduced(target, factor)
         margin = factor * (int(max_shift) // factor + 8) if placed else 0
-        moving = _on_grid(optical, target, factor, margin, out.parent) if placed else _reduced(source, factor)
+        moving = _on_grid(optical, target, factor, margin, out) if placed else _reduced(source, factor)
         found = register(
             fixed.pixels, moving.pixels, model=model, max_shift=max_shift / factor, max_rotation=max_rotation,
             max_scale=max_scale, sar_mask=fixed.mask, optical_mask=moving.mask,
@@ -123,13 +122,13 @@ def _without_alpha(dataset: Any, pixels: Array) -> Array:
     return pixels[kept] if kept else pixels
 
 
-def _on_grid(optical: Path, target: Any, factor: int, margin: int, folder: Path) -> _Image:
+def _on_grid(optical: Path, target: Any, factor: int, margin: int, out: Path) -> _Image:
     """The optical file as its georeference lays it on the SAR file's grid and `margin` pixels around."""
     place = place_of(target)
     around = _moved(place, np.array([[factor, 0, -margin], [0, factor, -margin]], dtype=float))
     width, height = ((n // factor * factor + 2 * margin) // factor for n in (target.width, target.height))
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".register.") as name:
-        copy = Path(name) / "optical.tif"
+    with scratch_folder(out) as folder:
+        copy = folder / "optical.tif"
         warp(optical, copy, Grid(place.crs, around.transform, width, height))
         with opened(copy) as dataset:
             return _reduced(dataset, 1)

@@ -135,7 +135,7 @@ def warp(
         chosen = method if method != "auto" else _automatic(dataset, ratio)
         _check(dataset, chosen, unit)
         fill = _fill(dataset, nodata)
-        with as_intensity(dataset, out.parent, unit) as linear, _view(linear, place, grid, chosen, ratio, fill) as view:
+        with as_intensity(dataset, out, unit) as linear, _view(linear, place, grid, chosen, ratio, fill) as view:
             size = (grid.width, grid.height)
             with geotiff(out, dataset, grid.place, size, nodata=fill) as target:
                 valid = _stream(dataset.name, view, target, unit, on_pixels)
