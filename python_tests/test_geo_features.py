@@ -1,5 +1,6 @@
 """AKAZE: exact between images of one kind, no transform where there is none."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -19,6 +20,24 @@ def test_images_of_one_kind(model: str) -> None:
     assert displacement(found.matrix, matrix, (320, 320)) < 0.5
     ends = found.moving[found.inliers] @ matrix[:, :2].T + matrix[:, 2]
     assert np.hypot(*(ends - found.fixed[found.inliers]).T).mean() < 1.5
+
+
+def test_matches_are_the_nearest_in_bits_by_the_ratio() -> None:
+    """The document compared the bytes of binary descriptors as if they were numbers (L2)."""
+    rng = np.random.default_rng(3)
+    plain = np.clip(1.6 * fields(256, count=200)[1][0] - 40, 0, 255)
+    images = [np.clip(plain + rng.normal(0, 40, plain.shape), 0, 255).astype(np.uint8) for _ in range(2)]
+    for image in images:  # so that the stretch to 8 bits changes nothing
+        image[:8], image[-8:] = 0, 255
+    (fixed, theirs), (moving, others) = (cv2.AKAZE.create().detectAndCompute(image, None) for image in images)
+    bits, other_bits = (np.unpackbits(rows, axis=1).astype(int) for rows in (theirs, others))
+    distances = (other_bits[:, None, :] != bits[None]).sum(axis=2)
+    order = distances.argsort(axis=1)
+    nearest, second = np.take_along_axis(distances, order[:, :2], axis=1).T
+    wanted = {(moving[i].pt, fixed[order[i, 0]].pt) for i in np.flatnonzero(nearest < 0.9 * second)}
+    found = match_points(*images)
+    assert len(wanted) > 30
+    assert {(tuple(m), tuple(f)) for m, f in zip(found.moving, found.fixed, strict=True)} == wanted
 
 
 def test_a_shift_stays_a_shift() -> None:
