@@ -120,6 +120,8 @@ def test_presets():
     assert (paper.lambda_l1, paper.lr, paper.constant_share) == (100.0, 2e-4, 0.5)
     document = Pix2PixConfig.preset("sorabatake", direction="BtoA")
     assert (document.depth, document.loss, document.dropout, document.d_layers) == (7, "lsgan", False, 4)
+    assert (document.lambda_l1, document.width, document.d_width, document.norm) == (100.0, 64, 64, "batch")
+    assert (document.lr, document.betas, document.eps, document.constant_share) == (2e-4, (0.5, 0.999), 1e-7, 1.0)
     assert document.source_channels == 3
     for config in (paper, document, Pix2PixConfig.preset("sarcore")):
         assert Pix2PixConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
