@@ -290,16 +290,3 @@ def test_a_direction_has_the_radiometries_of_its_own_ends(tmp_path):
     assert there.source.to_dict() == back.target.to_dict() == pairs.radiometry_a.to_dict()
     assert there.target.to_dict() == back.source.to_dict() == Radiometry("digital", 0, 255).to_dict()
     assert pairs.radiometry_a.high > 3900
-
-
-def test_speckle_follows_its_switch_and_its_direction(folder, tmp_path):
-    out = tmp_path / "run"
-    words = ["train", "cyclegan", str(folder), "--out", str(out), "--steps", "1", "--speckle-looks", "3"]
-    assert main([*words, *SMALL, *KINDS["cyclegan"]]) == 0
-    there, back = (load_translator(out, direction) for direction in ("AtoB", "BtoA"))
-    assert there.speckle is None
-    assert back.speckle is not None
-    assert float(back.speckle.looks) == 3
-    x = torch.full((1, 3, 40, 40), 0.5)
-    assert torch.equal(back(x), back(x))
-    assert not torch.equal(back(x), back.network(2 * x - 1) / 2 + 0.5)

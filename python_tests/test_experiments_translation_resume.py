@@ -1,4 +1,4 @@
-"""kill -9 in the middle of `sarcore train cyclegan|pix2pix`: the same command goes on to the same bits."""
+"""What stopped early goes on: after kill -9 to the same bits, and in its folder what was refused before a step."""
 
 import json
 import random
@@ -45,3 +45,14 @@ def test_a_killed_training_goes_on_to_the_same_bits(kind, tmp_path):
     check_same_run(killed, whole)
     one, other = (json.loads((run / "results.json").read_text()) for run in (killed, whole))
     assert (one["val"], one["best"]) == (other["val"], other["best"])
+
+
+def test_what_was_refused_before_its_first_step_gives_its_folder_to_the_next(tmp_path, capsys):
+    folder, out = images(tmp_path / "data"), tmp_path / "run"
+    words = ["train", "cyclegan", str(folder), "--out", str(out), "--steps", "2", *SMALL, *KINDS["cyclegan"]]
+    assert main([*words, "--crop", "8"]) == 1  # less than a discriminator sees
+    assert (out / "run.json").is_file()
+    assert main([*words, "--crop", "32"]) == 0
+    assert json.loads((out / "run.json").read_text())["config"]["crop"] == 32
+    assert main([*words, "--crop", "24"]) == 1
+    assert "holds another run (crop was 32, is 24)" in " ".join(capsys.readouterr().err.split())

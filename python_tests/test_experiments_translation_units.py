@@ -1,13 +1,14 @@
 """What grey values of SAR images stand for, from the command line to the speckle of a translation."""
 
 import numpy as np
+import torch
 
 from sarcore import Radiometry
 from sarcore.cli import main
 from sarcore.data import write_image
 from sarcore.experiments.translation import load_translator
 
-from .test_experiments_translation import KINDS, SMALL, images
+from .translation_runs import KINDS, SMALL, images
 
 
 def test_grey_values_that_are_decibels_are_speckled_as_such_and_come_out_as_grey_values(tmp_path):
@@ -35,3 +36,16 @@ def test_floating_decibels_without_a_card_are_trained_on(tmp_path):
     speckle = load_translator(tmp_path / "run").speckle
     assert speckle is not None
     assert speckle.radiometry.unit == "db"
+
+
+def test_speckle_follows_its_switch_and_its_direction(tmp_path):
+    folder, out = images(tmp_path / "data"), tmp_path / "run"
+    words = ["train", "cyclegan", str(folder), "--out", str(out), "--steps", "1", "--speckle-looks", "3"]
+    assert main([*words, *SMALL, *KINDS["cyclegan"]]) == 0
+    there, back = (load_translator(out, direction) for direction in ("AtoB", "BtoA"))
+    assert there.speckle is None
+    assert back.speckle is not None
+    assert float(back.speckle.looks) == 3
+    x = torch.full((1, 3, 40, 40), 0.5)
+    assert torch.equal(back(x), back(x))
+    assert not torch.equal(back(x), back.network(2 * x - 1) / 2 + 0.5)

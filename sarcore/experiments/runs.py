@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -11,7 +12,7 @@ from typing import Any, TypeAlias
 from torch import Tensor
 
 from sarcore.data import PairedFolder, PatchFolder, Split, UnpairedFolder, data_fingerprint
-from sarcore.engine import FitResult, RunLock, load_weights, write_run_info
+from sarcore.engine import FitResult, RunLock, load_weights, read_metrics, write_run_info
 from sarcore.engine.checkpoint import by_score
 from sarcore.engine.distributed import from_main
 from sarcore.errors import DataError, SarcoreError
@@ -34,11 +35,12 @@ def open_run(
     may_change: Sequence[str] = (),
     may_grow: Sequence[str] = (),
     resume: bool = True,
+    begun: bool = True,
 ) -> bool:
     """Create the run folder with its ``run.json``, or check that an existing one holds the same experiment.
 
     Returns whether it existed. ``may_change`` names settings that may differ from the first time, ``may_grow`` those
-    that may not become smaller.
+    that may not become smaller. A run that was not ``begun`` is replaced, whatever it was to be.
 
     Raises:
         SarcoreError: the folder holds something else, other settings or other data, or a run although ``resume`` is
@@ -47,11 +49,11 @@ def open_run(
     recorded = {"command": command, **json.loads(json.dumps(config, default=str))}
     recorded["data_fingerprint"] = data_fingerprint(folder)
     existing = (run_dir / RUN_FILE).is_file()
-    if existing and not resume:
+    if existing and begun and not resume:
         raise SarcoreError(f"{run_dir}: holds a run; go on with it by --resume, or choose another folder with --out")
-    if existing:
+    if existing and begun:
         _check_same(run_dir, recorded, may_change, may_grow)
-    elif run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
+    elif not existing and run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
         raise SarcoreError(f"{run_dir}: exists and is no sarcore run; choose another folder with --out")
     run_dir.mkdir(parents=True, exist_ok=True)
     write_run_info(run_dir, recorded, list(seeds))
@@ -106,7 +108,10 @@ def start_run(
         if (run_dir / RUN_FILE).is_file():
             with RunLock(run_dir):  # a running training keeps the settings that it was started with
                 before = int(recorded_config(run_dir).get("steps", 0))
-                open_run(run_dir, command, recorded, folder, seeds, **_GOING_ON, resume=resume)
+                begun = _begun(run_dir)
+                open_run(run_dir, command, recorded, folder, seeds, **_GOING_ON, resume=resume, begun=begun)
+                if not begun:  # the real images shown there may be those of other data
+                    shutil.rmtree(run_dir / "samples", ignore_errors=True)
         else:
             open_run(run_dir, command, recorded, folder, seeds, **_GOING_ON, resume=resume)
         write_config(run_dir, config)
@@ -114,6 +119,11 @@ def start_run(
         return before
 
     return from_main(start)
+
+
+def _begun(run_dir: Path) -> bool:
+    """Whether a step was made: a training may be refused as late as that, for images that its networks cannot take."""
+    return any((run_dir / "checkpoints").glob("step_*")) or bool(read_metrics(run_dir))
 
 
 def recorded_config(run_dir: Path) -> dict[str, Any]:

@@ -36,7 +36,13 @@ OFFSETS_FILE = "estimated_offsets.csv"
 TABLE_FILE = "results.csv"
 RESULT = "result.json"
 SHOWN = 3  # test pairs whose translations the page shows
-GOING_ON = ("data", "seeds", "shifts", "rotations")  # may differ: they decide which trainings there are
+GOING_ON = (
+    "data",
+    "seeds",
+    "shifts",
+    "rotations",
+    "speckle_looks",
+)  # may differ: they decide which trainings there are
 
 
 def run_study(
