@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from torch.utils.data import DataLoader
 from torch.utils.data._utils import signal_handling
 
 from sarcore.data import PatchFolder, write_simulated
@@ -112,6 +113,23 @@ def test_a_killed_worker_is_an_error_that_says_so_and_the_others_end():
         collections.deque(source, maxlen=0)
     assert multiprocessing.active_children() == []
     assert kept.value.__cause__ is not None
+
+
+@pytest.mark.parametrize("cut_off", [ConnectionResetError, ConnectionRefusedError, EOFError, FileNotFoundError])
+def test_a_worker_that_dies_while_a_tensor_is_fetched_is_the_same_error(cut_off, monkeypatch):
+    """Which of them it is, is a matter of the moment: the iterator of the loader raises it here."""
+    original = DataLoader.__iter__
+
+    def dies(loader):
+        found = original(loader)
+        monkeypatch.setattr(type(found), "__next__", lambda _self: (_ for _ in ()).throw(cut_off("gone")))
+        return found
+
+    monkeypatch.setattr(DataLoader, "__iter__", dies)
+    source = batches(Drawn(), BatchOrder(7, 3, seed=0), 0, num_workers=1, to_device=as_is)
+    with pytest.raises(DataError, match=r"ended unexpectedly .*num_workers"):
+        next(source)
+    assert multiprocessing.active_children() == []
 
 
 PARENT = """

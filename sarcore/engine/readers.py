@@ -24,6 +24,8 @@ _PREFETCH = 2  # batches that each worker has ready
 _PR_SET_PDEATHSIG = 1  # of Linux' prctl
 _STOP = (signal.SIGINT, signal.SIGTERM)
 _END = object()
+# A worker that dies while a tensor of its is fetched: errors of the data set arrive as values (`_Reported`).
+_CUT_OFF = (ConnectionError, EOFError, FileNotFoundError)
 
 
 def read_by_workers(
@@ -74,8 +76,8 @@ def _stop_signals_wait() -> Iterator[None]:
 def _next(found: Iterator[Any]) -> Any:
     try:
         return next(found, _END)
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+    except (RuntimeError, *_CUT_OFF) as error:
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise
         raise DataError(
             f"A process that reads the data ended unexpectedly ({' '.join(str(error).split())}); memory may be short: "
