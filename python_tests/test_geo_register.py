@@ -88,6 +88,14 @@ def test_what_lies_beyond_the_limits_is_no_success(place: tuple[np.ndarray, np.n
     assert register(sar, moved, model="shift", max_shift=32, optical_mask=inside).success
 
 
+@pytest.mark.parametrize("model", ["shift", "similarity"])
+def test_narrow_limits_leave_the_other_places_as_evidence(place: tuple[np.ndarray, np.ndarray], model: str) -> None:
+    """The few rotations and scales within have no peaks but those of the right place."""
+    found = register(*place, model=model, max_shift=16, max_rotation=1, max_scale=1.02)
+    assert found.success, found.reasons
+    assert found.ratio > 1.15
+
+
 def test_the_same_twice(place: tuple[np.ndarray, np.ndarray]) -> None:
     one, other = (register(*place, model="shift", max_shift=16) for _ in range(2))
     np.testing.assert_array_equal(one.matrix, other.matrix)

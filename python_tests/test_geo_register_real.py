@@ -42,6 +42,17 @@ def test_a_warped_pair_is_found_again(test_data: Path, scene: str) -> None:
     assert displacement(found.matrix, compose(straight.matrix, matrix), (512, 512)) < 2
 
 
+def test_narrow_limits_are_no_failure(test_data: Path) -> None:
+    """Confidence 2.5 while only the places within the limits were looked at."""
+    folder = test_data / "scenes1024"
+    sar, optical = (read_image(folder / kind / "003.png")[:, :512, 256:768] for kind in ("sar", "opt"))
+    found = register(sar[:1], optical, max_shift=16, max_rotation=1, max_scale=1.02)
+    assert found.success, found.reasons
+    assert found.ratio > 1.5
+    other = pair(test_data, "274", 512)[1]
+    assert not register(sar[:1], other, max_shift=16, max_rotation=1, max_scale=1.02).success
+
+
 def test_akaze_alone_finds_nothing_between_the_sensors(test_data: Path) -> None:
     """Why there is a search at all."""
     from sarcore.geo.features import match_points

@@ -39,7 +39,7 @@ from sarcore.geo.similarity import (
 
 SMALLEST_SIDE = 96  # px
 _ELSEWHERE = 12.0  # px of the coarse level, beyond which a place is another one
-_SURROUNDINGS = 32.0  # px of the coarse level, that are searched at least
+_SURROUNDINGS = Limits(32.0, 6.0, 1.3)  # with px of the coarse level: searched at least, for other places
 _HUGE = 1e18
 _ROOM = 0.75  # degrees, and per cent of scale, that are searched beyond the limits
 
@@ -53,7 +53,7 @@ class Registration:
         success: whether all limits are met; `reasons` names the ones that are not.
         confidence: all evidence in one number; 3 is needed. See `sarcore.geo.evidence`.
         agreement: of the structures at the coarse level, in units of chance.
-        ratio: agreement found, over that of the best other place. 1 is a toss-up.
+        ratio: agreement found, over that of the best other place, which may lie beyond the limits. 1 is a toss-up.
         tiles, inliers: parts compared on their own, and those that lie within 2 px of where the transform puts them.
         rmse: of the inliers, in pixels.
         significance: of the number of inliers, in standard deviations of chance.
@@ -167,9 +167,11 @@ def _places(level: Level, limits: Limits, model: Model, proposed: Array | None) 
     """The best place of the coarse level within the limits, and the agreement at the best that is elsewhere."""
     first: Model = "shift" if model == "shift" else "similarity"
     here = _beyond(limits, level)
-    # With narrow limits too one has to see what agreement there is elsewhere.
-    wide = here._replace(shift=max(here.shift, _SURROUNDINGS))
-    starts = [candidate.matrix for candidate in search(level.sar, level.optical, wide)]
+    # With narrow limits too one has to see what agreement there is elsewhere, as far as where the ratio was weighed.
+    within = here._replace(shift=max(here.shift, _SURROUNDINGS.shift))
+    wide = Limits(*map(max, here, _SURROUNDINGS))
+    searches = dict.fromkeys((within, wide))
+    starts = [candidate.matrix for limits in searches for candidate in search(level.sar, level.optical, limits)]
     if proposed is not None:
         starts.append(proposed)
     refined = [
