@@ -53,6 +53,19 @@ def test_narrow_limits_are_no_failure(test_data: Path) -> None:
     assert not register(sar[:1], other, max_shift=16, max_rotation=1, max_scale=1.02).success
 
 
+@pytest.mark.parametrize(("scene", "top", "left", "right"), [("003", 800, 512, False), ("274", 464, 320, True)])
+def test_a_narrow_image_needs_tiles_that_agree(test_data: Path, scene: str, top: int, left: int, right: bool) -> None:
+    """The first has 2.0 sigma and confidence 3.2; its ends are moved by 3 and by 17 px."""
+    sar, optical = (
+        read_image(test_data / "scenes1024" / kind / f"{scene}.png")[:, top : top + 96, left : left + 384]
+        for kind in ("sar", "opt")
+    )
+    found = register(sar[:1], optical)
+    assert found.confidence > 3
+    assert found.success == right, found.reasons
+    assert right or "96 px narrow" in found.reasons[0]
+
+
 def test_akaze_alone_finds_nothing_between_the_sensors(test_data: Path) -> None:
     """Why there is a search at all."""
     from sarcore.geo.features import match_points

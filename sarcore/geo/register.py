@@ -38,6 +38,7 @@ from sarcore.geo.similarity import (
 )
 
 SMALLEST_SIDE = 96  # px
+_NARROW, _LEAST_SIGNIFICANCE = 192, 3.0  # px of a side below which tiles must agree, and by how many sigma
 _ELSEWHERE = 12.0  # px of the coarse level, beyond which a place is another one
 _SURROUNDINGS = Limits(32.0, 6.0, 1.3)  # with px of the coarse level: searched at least, for other places
 _HUGE = 1e18
@@ -56,7 +57,7 @@ class Registration:
         ratio: agreement found, over that of the best other place, which may lie beyond the limits. 1 is a toss-up.
         tiles, inliers: parts compared on their own, and those that lie within 2 px of where the transform puts them.
         rmse: of the inliers, in pixels.
-        significance: of the number of inliers, in standard deviations of chance.
+        significance: of the number of inliers, in standard deviations of chance; 3 is needed below 192 px of a side.
         information, information_z: mutual information of the grey values in nats, and by how many standard deviations
             it exceeds that of 24 shifts of 16 to 24 px.
         point_matches, point_inliers: of AKAZE.
@@ -207,6 +208,12 @@ def _registration(
     judged = Evidence(score / other if other > 0 else 1.0, tiles.significance, above)
     shift, degrees, scale = decomposed(matrix, finest.sar.mask.shape, finest.optical.mask.shape)
     reasons = judged.reasons(shift * finest.factor, degrees, scale, limits)
+    side = min(*finest.sar.mask.shape, *finest.optical.mask.shape)
+    if side < _NARROW and tiles.significance < _LEAST_SIGNIFICANCE:  # the right place, and an end far from its own
+        reasons += (
+            f"the images are {side} px narrow, and tiles agree by {tiles.significance:.1f} sigma: it must be "
+            f"{_LEAST_SIGNIFICANCE:g} where a side has less than {_NARROW}",
+        )
     return Registration(
         matrix=at_level(matrix, 1 / finest.factor), model=model, success=not reasons, reasons=reasons,
         confidence=judged.confidence, agreement=score, ratio=judged.ratio, tiles=len(tiles.fixed),
