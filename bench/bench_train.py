@@ -8,7 +8,6 @@ pytest bench/bench_train.py                          # only compares, on small n
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
@@ -58,11 +57,8 @@ def main() -> None:
     if arguments.markdown:
         arguments.markdown.write_text(text + "\n", encoding="utf-8")
     if arguments.out:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        name = timing.slug(f"{record['machine']['name']}-train{'-quick' if arguments.quick else ''}")
-        partial = arguments.out / f"{name}.tmp"
-        partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        os.replace(partial, partial.with_suffix(".json"))
+        name = f"{record['machine']['name']}-train"
+        timing.write_record(arguments.out, name, record, quick=arguments.quick)
 
 
 def parse() -> argparse.Namespace:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import os
 import tempfile
 import time
@@ -144,11 +143,8 @@ def main() -> None:
     if arguments.markdown:
         arguments.markdown.write_text(text + "\n", encoding="utf-8")
     if arguments.out:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        stem = timing.slug(f"{record['machine']['name']}-translate{'-quick' if arguments.quick else ''}")
-        partial = arguments.out / f"{stem}.tmp"
-        partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        os.replace(partial, partial.with_suffix(".json"))
+        name = f"{record['machine']['name']}-translate"
+        timing.write_record(arguments.out, name, record, quick=arguments.quick)
 
 
 def parse() -> argparse.Namespace:

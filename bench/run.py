@@ -7,7 +7,6 @@ python bench/run.py [--device cpu|cuda] [--threads 2] [--out FOLDER] [--markdown
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import sys
@@ -165,13 +164,9 @@ def report(record: dict[str, Any], arguments: argparse.Namespace) -> None:
     if arguments.markdown:
         arguments.markdown.write_text(text + "\n", encoding="utf-8")
     if arguments.out:
-        arguments.out.mkdir(parents=True, exist_ok=True)
         # A part of the operators does not replace the record of all.
         parts = [record["machine"]["name"], *(arguments.ops if len(arguments.ops) < len(CASES) else ())]
-        file = arguments.out / f"{timing.slug('-'.join(parts))}{'-quick' if arguments.quick else ''}.json"
-        partial = file.with_suffix(".tmp")
-        partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        os.replace(partial, file)
+        file = timing.write_record(arguments.out, "-".join(parts), record, quick=arguments.quick)
         say(f"wrote {file}")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import datetime
+import json
+import os
 import platform
 import re
 import statistics
@@ -166,7 +168,7 @@ def _reset_peak() -> int | None:
     return status("VmRSS")
 
 
-# ------ names
+# ------ names and files
 
 
 def device_name(device: str) -> str:
@@ -182,3 +184,13 @@ def device_name(device: str) -> str:
 
 def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def write_record(out: Path, name: str, record: Mapping[str, Any], *, quick: bool) -> Path:
+    """Write a run's numbers as JSON, whole or not at all, into a folder that is made where it is missing."""
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / f"{slug(name)}{'-quick' if quick else ''}.json"
+    partial = file.with_suffix(".tmp")
+    partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    os.replace(partial, file)
+    return file
