@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from sarcore.engine import FitConfig, Validation, fit
 from sarcore.errors import SarcoreError
-from sarcore.models import BEGAN, BEGANConfig, Classifier, ClassifierConfig, resnet
+from sarcore.models import BEGAN, BEGANConfig, Classifier, ClassifierConfig
 from sarcore.models.image_pool import ImagePool
 
 from . import processes
@@ -103,7 +102,9 @@ def _began():
 
 def _classifier():
     torch.manual_seed(0)
-    config = ClassifierConfig(depth=18, classes=3, head=(8,), total_steps=130, warmup_steps=10, augment="speckle")
+    config = ClassifierConfig(
+        depth=18, width=4, classes=3, head=(8,), total_steps=130, warmup_steps=10, augment="speckle"
+    )
 
     def step(task, batch, metrics):
         metrics["accuracy"].update(task(batch[0]), batch[1])
@@ -111,8 +112,7 @@ def _classifier():
     validation = Validation(
         TensorDataset(*images_of(16, 6)), {"accuracy": MulticlassAccuracy(3)}, step, "accuracy", "max"
     )
-    with mock.patch.object(resnet, "_PLANES", (8, 8, 8, 8)):  # in all else the network of depth 18
-        return Classifier(config), 16, {"validate_every": 60}, validation
+    return Classifier(config), 16, {"validate_every": 60}, validation
 
 
 def _translator():

@@ -196,8 +196,8 @@ def test_weights_of_another_network_are_refused_whole(change: Any, words: str) -
 def test_config_goes_through_json() -> None:
     config = small(head=(8,), optimizer="sgd", augment="speckle", domain="db", limits=(-25.0, 0.0))
     assert ClassifierConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
-    with pytest.raises(ValueError, match="no field width"):
-        ClassifierConfig.from_dict({"width": 3})
+    with pytest.raises(ValueError, match="no field breadth"):
+        ClassifierConfig.from_dict({"breadth": 3})
     with pytest.raises(ValueError, match="no field flips; the settings are of another version"):
         ClassifierConfig.from_dict({"flips": True})
 
@@ -290,3 +290,36 @@ def test_weight_decay_spares_biases_and_normalisation() -> None:
     }
     assert decayed == expected
     assert sum(len(g["params"]) for g in optimizer.param_groups) == len(list(model.parameters()))
+
+
+def test_width_scales_every_stage():
+    network = ResNet(18, width=8, head=(), classes=3)
+    planes = [network.conv1.weight.shape[0], *(layer[-1].conv2.weight.shape[0] for layer in stages(network))]
+    assert planes == [8, 8, 16, 32, 64]
+    assert network.feature_count == 64
+    assert network(torch.rand(2, 1, 32, 32)).shape == (2, 3)
+    with pytest.raises(ValueError, match="width must be at least 1, 0 was given"):
+        ResNet(18, width=0)
+
+
+def stages(network):
+    return network.layer1, network.layer2, network.layer3, network.layer4
+
+
+def test_class_weights_scale_the_loss_of_their_class():
+    images, labels = torch.rand(4, 1, 32, 32), torch.tensor([0, 1, 1, 2])
+    losses = []
+    for weights in ((), (2.0, 0.0, 0.5)):
+        torch.manual_seed(0)
+        config = ClassifierConfig(depth=18, width=4, classes=3, class_weights=weights, augment="none")
+        model = Classifier(config)
+        logits = model(images)
+        each = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+        expected = (each * torch.tensor(weights or (1.0, 1.0, 1.0))[labels]).mean()
+        model.load_state_dict(model.state_dict())
+        found = model.training_step((images, labels), PlainStep(model.configure_optimizers()))["loss"]
+        losses.append(found)
+        assert torch.allclose(found, expected)
+    assert losses[0] != losses[1]
+    with pytest.raises(ValueError, match="one weight of 0 or more for each of the 3 classes"):
+        ClassifierConfig(classes=3, class_weights=(1.0, 2.0))

@@ -9,7 +9,6 @@ training lies in a folder of its own and is not repeated when the same command i
 from __future__ import annotations
 
 import csv
-import time
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,9 @@ from sarcore.engine import write_json
 from sarcore.engine.distributed import from_main, is_main_process
 from sarcore.errors import DataError
 from sarcore.experiments import translation_summary as summary
+from sarcore.experiments.cells import run_cells
 from sarcore.experiments.progress import Progress
-from sarcore.experiments.runs import RESULTS_FILE, open_run, read_json
+from sarcore.experiments.runs import RESULTS_FILE, open_run
 from sarcore.experiments.train_config import settings
 from sarcore.experiments.translation import middle, train_on_pairs
 from sarcore.experiments.translation_pairs import held_out_scenes
@@ -34,7 +34,6 @@ from sarcore.models.translation import DIRECTIONS
 
 OFFSETS_FILE = "estimated_offsets.csv"
 TABLE_FILE = "results.csv"
-RESULT = "result.json"
 SHOWN = 3  # test pairs whose translations the page shows
 GOING_ON = (
     "data",
@@ -53,7 +52,6 @@ def run_study(
     After ``budget`` minutes no further training is begun: the results are those of what is there, and say what is
     missing. Raises ``DataError`` for data that cannot be used and ``SarcoreError`` for a folder with another study.
     """
-    started = time.monotonic()
     pairs, known = registered(PairedFolder.open(config.data, manifest=config.manifest))
     split = from_main(lambda: _start(config, pairs, run_dir))
     train, test = pairs.subset(split.train), pairs.subset(split.test)
@@ -61,24 +59,14 @@ def run_study(
     progress.note(
         f"{len(train)} pairs to train on, {len(test)} of {len(set(test.scenes))} other scenes to test. {known}"
     )
-    done: list[tuple[Cell, dict[str, Any]]] = []
-    missing: list[str] = []
     cells = list(config.cells())
-    for number, cell in enumerate(cells):
-        folder = cell.folder(run_dir)
-        finished = from_main((folder / RESULT).is_file)
-        late = from_main(lambda: budget is not None and time.monotonic() - started > 60.0 * budget)
-        if not finished and late:
-            missing.append(str(folder.relative_to(run_dir)))
-            continue
-        if not finished:
-            _run_cell(cell, config, (train, test), space, folder, progress, f"{number + 1}/{len(cells)}")
-        if is_main_process():
-            done.append((cell, read_json(folder / RESULT)))
+
+    def run(cell: Cell, folder: Path, place: str) -> dict[str, Any]:
+        return _run_cell(cell, config, (train, test), space, folder, progress, place)
+
+    done, missing = run_cells(cells, run, run_dir, progress, minutes=budget)
     if not is_main_process():
         return {}
-    if missing:
-        progress.note(f"{len(missing)} of {len(cells)} trainings are left; give the same command again to make them.")
     results = _results(config, done, missing, (train, test), known)
     _show(test, config.crop, run_dir)
     write_json(run_dir / RESULTS_FILE, results)
@@ -143,8 +131,7 @@ def _run_cell(
     folder: Path,
     progress: Progress,
     place: str,
-) -> None:
-    started = time.monotonic()
+) -> dict[str, Any]:
     train, test = parts
     training = config.training(cell)
     views = None
@@ -155,16 +142,14 @@ def _run_cell(
     title = f"{cell.arm.replace('_', ' ')}, seed {cell.seed} ({place})"
     task, facts = train_on_pairs(train, None, training, folder, progress, views=views, title=title)
     if not is_main_process():
-        return
+        return {}
     found = {direction: judge(task.eval(), test, direction, space) for direction in cell.directions}
     for direction, judged in found.items():
         strip = sheet([judged.made[i] for i in shown(test)], config.crop)
         write_image(folder / f"{direction}.png", strip)
-    result = {"arm": cell.arm, "seed": cell.seed, "training": settings(training), **facts, **_plain(found)}
-    result["seconds"] = time.monotonic() - started
-    write_json(folder / RESULT, result)
     said = ", ".join(f"{direction} MAE {judged.scores['mae']:.4f}" for direction, judged in found.items())
     progress.note(f"{title}: {said}")
+    return {"arm": cell.arm, "seed": cell.seed, "training": settings(training), **facts, **_plain(found)}
 
 
 def _plain(found: dict[Any, Judged]) -> dict[str, Any]:

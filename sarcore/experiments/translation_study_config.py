@@ -130,6 +130,7 @@ class Cell:
         """Which translations it learns."""
         return DIRECTIONS if self.direction is None else (self.direction,)
 
-    def folder(self, run_dir: Path) -> Path:
-        """Where its training lies."""
-        return run_dir / self.arm / f"seed_{self.seed}"
+    @property
+    def name(self) -> str:
+        """Where its training lies in the folder of the study."""
+        return f"{self.arm}/seed_{self.seed}"

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from sarcore.errors import CheckpointError
 
 _BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
-_PLANES = (64, 128, 256, 512)
 
 
 class BasicBlock(nn.Module):
@@ -86,30 +85,39 @@ def check_depth(depth: int) -> None:
 class ResNet(nn.Module):
     """Residual network on images (N, channels, H, W) with H, W of 32 or more; gives logits (N, classes).
 
-    ``depth`` is 18, 34 or 50. The head ``fc`` is one linear layer per entry of ``head`` with ReLU, then one to
-    ``classes``: fc.0, fc.2, fc.4 with the default, the head of Marmanis et al. (arXiv 1711.02010).
+    ``depth`` is 18, 34 or 50, ``width`` the filters of the first stage: 64 in the paper, fewer for small sets and
+    machines. The head ``fc`` is one linear layer per entry of ``head`` with ReLU, then one to ``classes``: fc.0, fc.2,
+    fc.4 with the default, the head of Marmanis et al. (arXiv 1711.02010).
 
-    Raises ValueError for another depth.
+    Raises ValueError for another depth and a width below 1.
 
     >>> ResNet(18, channels=1, classes=7)(torch.zeros(2, 1, 80, 80)).shape
     torch.Size([2, 7])
     """
 
     def __init__(
-        self, depth: int = 50, *, channels: int = 1, classes: int = 7, head: Sequence[int] = (256, 256)
+        self,
+        depth: int = 50,
+        *,
+        channels: int = 1,
+        classes: int = 7,
+        head: Sequence[int] = (256, 256),
+        width: int = 64,
     ) -> None:
         super().__init__()
         check_depth(depth)
+        if width < 1:
+            raise ValueError(f"width must be at least 1, {width} was given.")
         block = Bottleneck if depth >= 50 else BasicBlock
         self.channels = channels
-        self.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.conv1 = nn.Conv2d(channels, width, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
         counts, e = _BLOCKS[depth], block.expansion
-        self.layer1 = _layer(block, 64, _PLANES[0], counts[0], 1)
-        self.layer2 = _layer(block, _PLANES[0] * e, _PLANES[1], counts[1], 2)
-        self.layer3 = _layer(block, _PLANES[1] * e, _PLANES[2], counts[2], 2)
-        self.layer4 = _layer(block, _PLANES[2] * e, _PLANES[3], counts[3], 2)
-        self.feature_count = _PLANES[3] * e
+        self.layer1 = _layer(block, width, width, counts[0], 1)
+        self.layer2 = _layer(block, width * e, 2 * width, counts[1], 2)
+        self.layer3 = _layer(block, 2 * width * e, 4 * width, counts[2], 2)
+        self.layer4 = _layer(block, 4 * width * e, 8 * width, counts[3], 2)
+        self.feature_count = 8 * width * e
         self.fc = _head(self.feature_count, head, classes)
         self.apply(_initialise_)
 
@@ -169,7 +177,7 @@ def load_backbone(model: ResNet, state_dict: Mapping[str, Tensor]) -> None:
     if missing or unknown:
         raise CheckpointError(
             f"these weights are of another network: {_list(missing)} missing, {_list(unknown)} not known; "
-            "give the weights of a ResNet of the same depth."
+            "give the weights of a ResNet of the same depth and width."
         )
     if given["conv1.weight"].ndim == 4:
         given["conv1.weight"] = fold_conv1(given["conv1.weight"], model.channels)
@@ -177,7 +185,7 @@ def load_backbone(model: ResNet, state_dict: Mapping[str, Tensor]) -> None:
         if value.shape != own[key].shape:
             raise CheckpointError(
                 f"{key} has shape {tuple(value.shape)}, {tuple(own[key].shape)} was expected; "
-                "give the weights of a ResNet of the same depth."
+                "give the weights of a ResNet of the same depth and width."
             )
     for key, value in given.items():
         own[key].copy_(value)
