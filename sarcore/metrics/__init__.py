@@ -29,6 +29,7 @@ from sarcore.metrics.kernel import kernel_distance, kernel_distance_subsets
 from sarcore.metrics.manifold import density_coverage, precision_recall
 from sarcore.metrics.memorisation import MemorisationScores, memorisation
 from sarcore.metrics.radar import estimate_looks, log_cumulants, radiometric_bias, ratio_statistics
+from sarcore.metrics.speckle_model import SpeckleEstimate, estimate_speckle
 from sarcore.metrics.spectrum import autocorrelation, radial_spectrum
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ __all__ = [
     "RadiometricBias",
     "RatioImage",
     "SARFeatures",
+    "SpeckleEstimate",
     "SpectralDistance",
     "against_floor",
     "autocorrelation",
@@ -124,6 +126,7 @@ __all__ = [
     "edge_preservation_index",
     "ergas",
     "estimate_looks",
+    "estimate_speckle",
     "frechet_distance",
     "histogram_density",
     "histogram_emd",
