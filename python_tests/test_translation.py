@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sarcore.models.translation import adam
+from sarcore.models.fused_adam import adam
 from sarcore.models.translation_config import TranslationConfig
 
 LAYOUTS = {"rows first": torch.contiguous_format, "channels last": torch.channels_last}

@@ -24,6 +24,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from sarcore.models.adversarial import generator_loss, mean_difference
 from sarcore.models.cyclegan_config import CycleGANConfig
 from sarcore.models.discriminator_step import train_discriminators
+from sarcore.models.fused_adam import adam
 from sarcore.models.image_pool import ImagePool
 from sarcore.models.inversion import StructureGuard, rank_correlation
 from sarcore.models.sample_sheet import SampleSheet
@@ -33,7 +34,6 @@ from sarcore.models.translation import (
     DIRECTIONS,
     Direction,
     FixedSamples,
-    adam,
     check_direction,
     check_images,
     evaluating,

@@ -21,6 +21,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from sarcore.models.adversarial import generator_loss, mean_difference
 from sarcore.models.discriminator_step import train_discriminators
+from sarcore.models.fused_adam import adam
 from sarcore.models.inversion import StructureGuard, rank_correlation
 from sarcore.models.pix2pix_config import Pix2PixConfig
 from sarcore.models.sample_sheet import SampleSheet
@@ -29,7 +30,6 @@ from sarcore.models.step import Step
 from sarcore.models.translation import (
     Direction,
     FixedSamples,
-    adam,
     check_direction,
     check_images,
     evaluating,

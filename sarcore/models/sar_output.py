@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+import dataclasses
 
+from torch import Tensor
+
+from sarcore.models.reflectivity import SpeckleOutput, physical
 from sarcore.models.translation import from_network, to_network
 from sarcore.models.translation_config import TranslationConfig
 from sarcore.nn import SpeckleLayer
@@ -34,12 +36,13 @@ def physical_radiometry(config: TranslationConfig, radiometry: Radiometry) -> Ra
     low, high = limits or (radiometry.low, radiometry.high)
     if unit == "db" and limits is None and low >= 0 and (low, high) in ((0, 255), (0, 65535)):
         raise ValueError("Grey values are no decibels; give limits_a, the decibels of black and white, such as -25 0.")
-    return Radiometry(unit or ("db" if low < 0 else "amplitude"), low, high)
+    return physical(dataclasses.replace(radiometry, low=low, high=high), unit)
 
 
-class SarOutput(nn.Module):
+class SarOutput(SpeckleOutput):
     """Make SAR images of what a generator paints, both (N, C, H, W) in [-1, 1]: that itself, or speckled reflectivity.
 
+    >>> import torch
     >>> x = torch.zeros(1, 1, 8, 8)
     >>> SarOutput(TranslationConfig(), None)(x) is x
     True
@@ -53,16 +56,10 @@ class SarOutput(nn.Module):
     """
 
     def __init__(self, config: TranslationConfig | None, radiometry: Radiometry | None) -> None:
-        super().__init__()
-        self.layer: SpeckleLayer | None = None
+        layer = None
         if config is not None and config.speckle_looks is not None:
-            self.layer = SpeckleLayer(config.speckle_looks, learned=config.learn_looks, radiometry=radiometry)
-
-    def draw(self, n: int, generator: torch.Generator) -> Tensor:
-        """One key per image, from which its speckle follows."""
-        if self.layer is None:
-            return torch.zeros(n, dtype=torch.int64)
-        return torch.randint(2**32, (n,), generator=generator)
+            layer = SpeckleLayer(config.speckle_looks, learned=config.learn_looks, radiometry=radiometry)
+        super().__init__(layer)
 
     def forward(
         self, painted: Tensor, index: Tensor | None = None, *, seed: int = 0, origin: tuple[int, int] = (0, 0)
@@ -83,21 +80,10 @@ class SarOutput(nn.Module):
             return painted
         radiometry = layer.radiometry
         scale, span = radiometry.scale or radiometry.unit, radiometry.high - radiometry.low
-        median = (1.0 - 1.0 / (9.0 * self._looks().to(painted.device))).clamp(min=1e-3) ** 3
+        median = (1.0 - 1.0 / (9.0 * self.looks().to(painted.device))).clamp(min=1e-3) ** 3
         value = radiometry.low + span * from_network(painted)
         if scale == "db":
             value = value + 10.0 * median.log10()
         else:
             value = value * (median if scale == "intensity" else median.sqrt())
         return to_network((value - radiometry.low) / span)
-
-    def scalars(self) -> dict[str, Tensor | float]:
-        """The looks, where they are learnt."""
-        return {} if self.layer is None or self.layer.log_looks is None else {"looks": self._looks()}
-
-    def _looks(self) -> Tensor:
-        if self.layer is None:
-            raise ValueError("There is no speckle layer; set speckle_looks.")
-        if self.layer.log_looks is None:
-            return torch.tensor(self.layer.looks)
-        return self.layer.log_looks.detach().exp()  # not `looks`, for which the host waits for the device

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from sarcore.models.generators import generator
@@ -72,34 +72,6 @@ def evaluating(network: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
-
-
-def adam(config: TranslationConfig, networks: Sequence[nn.Module], fast: Sequence[nn.Parameter] = ()) -> Adam:
-    """Adam for some networks together; `fast` weights, single numbers such as looks, learn ten times faster.
-
-    Fused: one pass over the memory in place of a dozen.
-    """
-    groups: list[dict[str, Any]] = [{"params": [p for network in networks for p in network.parameters()]}]
-    if fast:
-        groups.append({"params": list(fast), "lr": 10.0 * config.lr})
-    made = Adam(groups, config.lr, config.betas, config.eps, fused=True)
-    made.register_step_pre_hook(_laid_out)
-    return made
-
-
-def _laid_out(optimizer: Optimizer, *_: Any) -> None:
-    """Gradients and moments with the strides of their weights.
-
-    PyTorch's fused kernel takes that for granted: on the CPU it mixes up the values where they differ, as those of a
-    checkpoint may whose weights lay otherwise in memory.
-    """
-    for weight in (p for group in optimizer.param_groups for p in group["params"]):
-        strides, state = weight.stride(), optimizer.state.get(weight, {})
-        if weight.grad is not None and weight.grad.stride() != strides:
-            weight.grad = torch.empty_like(weight).copy_(weight.grad)
-        for name in ("exp_avg", "exp_avg_sq"):
-            if name in state and state[name].stride() != strides:
-                state[name] = torch.empty_like(weight).copy_(state[name])
 
 
 def decay(config: TranslationConfig) -> Callable[[int], float]:

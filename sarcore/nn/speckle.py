@@ -98,17 +98,20 @@ class SpeckleLayer(nn.Module):
         low, span = self.radiometry.low, self.radiometry.high - self.radiometry.low
         value = low + span * x.to(torch.promote_types(x.dtype, torch.float32))
         scale = self.radiometry.scale or self.radiometry.unit
-        if self.log_looks is None:
+        if self.log_looks is None and not (torch.is_grad_enabled() and value.requires_grad):
             value = speckle(value, self._looks, seed=seed, domain=scale, psf=self.psf, index=index, origin=origin)
-        else:
+        else:  # the same bits; the field is kept for the gradient, for which the op would draw it again
             field = self._field(value, seed, scale, index, origin)
             value = value + field if scale == "db" else value * field
         return ((value - low) / span).clamp(0.0, 1.0).to(x.dtype)
 
     def _field(self, like: torch.Tensor, seed: int, scale: str, index: Any, origin: Any) -> torch.Tensor:
-        """The field of the learned looks, with its gradient by them."""
+        """The field, with its gradient by the looks where they are learned."""
         if self.log_looks is None:
-            raise AssertionError("only learned looks have a gradient")
+            return speckle_field(
+                like.shape, self._looks, seed=seed, domain=scale, psf=self.psf, index=index, origin=origin,
+                dtype=like.dtype, device=like.device,
+            )  # fmt: skip
         looks = self.log_looks.float().exp()
         held = looks.detach()
         field = speckle_field(
