@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from sarcore.models.began import BEGAN, Autoencoder, Generator
+from sarcore.models.began import BEGAN
 from sarcore.models.began_config import BEGANConfig
+from sarcore.models.began_networks import Autoencoder, Generator
 from sarcore.models.step import PlainStep
 
 PRESETS = ["berthelot", "marmanis", "sarcore"]
@@ -188,6 +189,24 @@ def test_steps_on_a_fixed_batch_lower_the_reconstruction_loss(preset: str) -> No
     assert float(series[-1]["loss_real"]) < 0.8 * float(series[0]["loss_real"])
     keys = {"loss_d", "loss_g", "loss_real", "loss_fake", "M", "k", "balance", "lr", "dead_fraction"}
     assert set(series[0]) == keys
+
+
+@pytest.mark.parametrize(
+    ("preset", "real", "fake", "k"),
+    [
+        ("berthelot", 0.4893147945, 0.0752041638, 0.0030513450),
+        ("marmanis", 0.0047240937, 0.0073983800, 0.0000258202),
+    ],
+)
+def test_the_papers_presets_train_as_they_always_did(preset: str, real: float, fake: float, k: float) -> None:
+    """Twenty steps from a seed: the published presets must not move with new settings and their defaults."""
+    torch.manual_seed(0)
+    model = BEGAN(small(preset), data_mean=0.4)
+    step = PlainStep(model.configure_optimizers(), seed=1)
+    for _ in range(20):
+        logs = model.training_step((images(), images()), step)
+    found = [float(logs[name]) for name in ("loss_real", "loss_fake", "k")]
+    assert found == pytest.approx([real, fake, k], rel=1e-3)
 
 
 def test_learning_rate_is_halved_when_m_stalls() -> None:

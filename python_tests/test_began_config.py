@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from sarcore.models.began import Autoencoder, Generator
 from sarcore.models.began_config import BEGANConfig, base_and_doublings
+from sarcore.models.began_networks import Autoencoder, Generator
 
 
 @pytest.mark.parametrize(
