@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast, get_args
@@ -12,12 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sarcore.models.reflectivity import Domain
 from sarcore.models.resnet import ResNet
+from sarcore.models.schedule import cosine_rate, relative_rate, weight_groups
 from sarcore.models.step import Step
 from sarcore.transforms import RandomFlip, RandomSpeckle
 
 Augment: TypeAlias = Literal["none", "flips", "speckle"]
-Domain: TypeAlias = Literal["intensity", "amplitude", "db"]
 Optimizer: TypeAlias = Literal["adamw", "sgd"]
 
 
@@ -33,6 +33,8 @@ class ClassifierConfig:
     """ResNet depth: 18, 34 or 50."""
     width: int = 64
     """Filters of the first stage: 64 as published; 16 trains about ten times as fast."""
+    size: int = 0
+    """Longer side in pixels to which patches are reduced by area means before the network; 0 leaves them alone."""
     channels: int = 1
     classes: int = 7
     head: tuple[int, ...] = (256, 256)
@@ -63,7 +65,7 @@ class ClassifierConfig:
     """The values, in that domain, that 0 and 1 of the patches stand for."""
 
     def __post_init__(self) -> None:
-        least_of = {"width": 1, "channels": 1, "classes": 2, "total_steps": 1, "warmup_steps": 0}
+        least_of = {"width": 1, "size": 0, "channels": 1, "classes": 2, "total_steps": 1, "warmup_steps": 0}
         for name, least in least_of.items():
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, {getattr(self, name)} was given.")
@@ -124,7 +126,21 @@ class Classifier(nn.Module):
         self.register_buffer("std", torch.tensor(float(data_std)))
 
     def forward(self, images: Tensor) -> Tensor:
-        return cast(Tensor, self.backbone((images - self.mean) / self.std))
+        return cast(Tensor, self.backbone(self.inputs(images)))
+
+    def inputs(self, images: Tensor) -> Tensor:
+        """Return what the network sees of images: reduced as the settings say, and normalised.
+
+        Raises ``ValueError`` for images that are smaller than ``size``.
+        """
+        height, width = images.shape[-2:]
+        longest, size = max(height, width), self.config.size
+        if size > longest:
+            raise ValueError(f"size must be at most the side of the images, {longest} pixels; {size} was given.")
+        if size and size < longest:
+            sides = max(1, round(height * size / longest)), max(1, round(width * size / longest))
+            images = F.adaptive_avg_pool2d(images, sides)  # resample's area means, which exported graphs do not have
+        return (images - self.mean) / self.std
 
     @torch.no_grad()
     def augment(self, images: Tensor, number: Tensor) -> Tensor:
@@ -139,9 +155,7 @@ class Classifier(nn.Module):
         images = self.flip(images, number)
         if self.config.augment == "flips":
             return images
-        low, high = self.config.limits
-        native = self.speckle(images * (high - low) + low, number)
-        return cast(Tensor, (native - low) / (high - low))
+        return speckled(images, number, self.speckle, self.config.limits)
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
@@ -155,11 +169,7 @@ class Classifier(nn.Module):
 
     def configure_optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """Return {"classifier": AdamW or SGD}; vectors (biases, normalisation) take no weight decay."""
-        config, parameters = self.config, list(self.backbone.parameters())
-        groups = [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-        ]
+        config, groups = self.config, weight_groups(self.backbone, self.config.weight_decay)
         if config.optimizer == "sgd":
             return {"classifier": torch.optim.SGD(groups, config.lr, config.momentum, nesterov=config.momentum > 0)}
         return {"classifier": torch.optim.AdamW(groups, config.lr)}
@@ -168,7 +178,7 @@ class Classifier(nn.Module):
         self, optimizers: Mapping[str, torch.optim.Optimizer]
     ) -> dict[str, torch.optim.lr_scheduler.LRScheduler]:
         """Return {"classifier": the schedule of `learning_rate`}, to be stepped after every training step."""
-        relative = lambda step: self.learning_rate(step) / self.config.lr  # noqa: E731
+        relative = relative_rate(self.learning_rate, self.config.lr)
         return {"classifier": torch.optim.lr_scheduler.LambdaLR(optimizers["classifier"], relative)}
 
     def training_step(self, batch: tuple[Tensor, Tensor], step: Step) -> dict[str, Tensor | float]:
@@ -198,11 +208,14 @@ class Classifier(nn.Module):
     def learning_rate(self, step: int) -> float:
         """Return the rate of a step counted from 0: a linear rise, then half a cosine to zero."""
         config = self.config
-        warmup = min(config.warmup_steps, config.total_steps // 2)  # a run shorter than the warm-up decays, too
-        if step < warmup:
-            return config.lr * (step + 1) / (warmup + 1)
-        done = min(1.0, (step - warmup) / max(1, config.total_steps - warmup))
-        return config.lr * 0.5 * (1.0 + math.cos(math.pi * done))
+        return cosine_rate(step, peak=config.lr, warmup_steps=config.warmup_steps, total_steps=config.total_steps)
+
+
+def speckled(images: Tensor, number: Tensor, speckle: RandomSpeckle, limits: tuple[float, float]) -> Tensor:
+    """Images in [0, 1] with more speckle, multiplied in the values that 0 and 1 stand for; nothing is clipped."""
+    low, high = limits
+    native: Tensor = speckle(images * (high - low) + low, number)
+    return (native - low) / (high - low)
 
 
 def _sample_numbers(n: int, generator: torch.Generator) -> Tensor:

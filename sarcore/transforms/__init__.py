@@ -13,6 +13,7 @@ before each pass over the data gives other draws.
 
 from sarcore.transforms._random import RandomTransform
 from sarcore.transforms.compose import Compose
+from sarcore.transforms.crop import RandomCrop
 from sarcore.transforms.despeckle import Despeckle, RandomMultilook
 from sarcore.transforms.flip import RandomFlip
 from sarcore.transforms.radiometric import RandomRadiometricOffset, ToDecibel
@@ -21,6 +22,7 @@ from sarcore.transforms.speckle import RandomLooks, RandomSpeckle
 __all__ = [
     "Compose",
     "Despeckle",
+    "RandomCrop",
     "RandomFlip",
     "RandomLooks",
     "RandomMultilook",
