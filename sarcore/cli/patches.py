@@ -48,23 +48,32 @@ def generate(
     *,
     count: int,
     out: Path,
+    class_names: Annotated[tuple[str, ...], arg(name="class", metavar="NAME[=SHARE] ...")] = (),
     size: int | None = None,
     filter: Filter = "bicubic",
     seed: int = 0,
 ) -> None:
-    """Draw patches from a trained BEGAN and write them as 8-bit images, upsampled to the patch size.
+    """Draw patches from a trained BEGAN or GAN and write them as a set to train on, upsampled to the patch size.
+
+    Every class has its folder of 8-bit images. labels.csv says of each patch that it is synthetic and what made it;
+    dataset.json names the weights and their checksum, the seed, the settings of the training and the licence note.
 
     Args:
-        run: Run folder of `train began`, whose best checkpoint is taken, or one of its checkpoints.
-        count: How many patches.
+        run: Run folder of `train began` or `train gan`, whose best checkpoint is taken, or one of its checkpoints.
+        count: How many patches in all.
         out: Folder to write; must not exist or be empty.
+        class_names: Classes to draw, in equal parts or by their shares: --class water settlement=3. All of those that
+            the model knows without it, or with --class all.
         size: Side of the written patches; that of the training patches without it.
         filter: How to upsample; values are clamped to the grey range.
-        seed: The same seed gives the same patches.
+        seed: The same seed gives the same patches, the first ones of more.
     """
-    from sarcore.experiments import generation
+    from sarcore.experiments.synthetic import generate_folder
 
     with ConsoleProgress() as progress:
-        info = generation.generate_folder(run, out, count, progress, size=size, filter=filter, seed=seed)
-    side = info["size"]
-    progress.console.print(f"{count} synthetic patches of {side}×{side} in {out / info['class']}")
+        info = generate_folder(run, out, count, progress, classes=class_names, size=size, filter=filter, seed=seed)
+    side, per_second = info["size"], count / info.pop("seconds")
+    counts = ", ".join(f"{name} {number}" for name, number in info["classes"].items())
+    progress.console.print(
+        f"{count} synthetic patches of {side}×{side} in {out}: {counts}; {per_second:.3g} patches/s", soft_wrap=True
+    )

@@ -13,6 +13,7 @@ from sarcore.ops import Radiometry
 CARD_FILE = "dataset.json"
 TILED = "sarcore tile"  # the source of the sets that `write_patch_set` wrote
 PAIRED = "sarcore pairs"
+GENERATED = "sarcore generate"  # of those that `write_generated` wrote
 
 Transform = tuple[float, float, float, float, float, float]
 
@@ -33,6 +34,8 @@ class Card:
     synthetic: bool = False
     tiled: bool = False
     """Written by `write_patch_set`: small classes are what the scenes gave."""
+    generated: bool = False
+    """Written by `write_generated`: small classes are what was asked for."""
     radiometry: Radiometry | None = None
     """Of the pixels as they are stored."""
     places: dict[str, ScenePlace] = field(default_factory=dict)
@@ -59,11 +62,14 @@ def read_card(root: Path) -> Card:
         if content.get("source") == PAIRED:
             a, b = (Radiometry.from_dict(content[name]) for name in ("radiometry_a", "radiometry_b"))
             return Card(radiometry_a=a, radiometry_b=b)
-        if content.get("source") != TILED:
+        if content.get("source") not in (TILED, GENERATED):
             return Card(synthetic=content.get("synthetic") is True)
+        radiometry = stored_radiometry(Radiometry.from_dict(content["radiometry"]), content["encoded"])
+        if content["source"] == GENERATED:
+            return Card(synthetic=True, generated=True, radiometry=radiometry)
         return Card(
             tiled=True,
-            radiometry=stored_radiometry(Radiometry.from_dict(content["radiometry"]), content["encoded"]),
+            radiometry=radiometry,
             places={name: _place(scene) for name, scene in content["scenes"].items()},
         )
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

@@ -33,7 +33,7 @@ class PatchFolder(Dataset[tuple[torch.Tensor, int]]):
     ``labels[i]`` indexes ``classes``. ``scenes_known`` is False when a patch has no scene of origin; that patch is then
     a scene of its own. ``positions``, (N, 2), are the rows and columns of the patches in their scenes in pixels, and
     ``places`` says where the scenes lie; None and empty unless `write_patch_set` wrote the folder. ``paths[i]`` of a
-    patch in a shard is ``<shard>.npy#<number>``. ``synthetic`` is True for a folder that the simulator wrote.
+    patch in a shard is ``<shard>.npy#<number>``. ``synthetic`` is True where patches are simulated or generated.
     ``decoded[i]`` is where `patch_cache` keeps the pixels of ``paths[i]``, None without a cache.
 
     Pixels without data, where the radiometry declares their value, are filled with the low limit: 0 in an item.
@@ -69,7 +69,7 @@ class PatchFolder(Dataset[tuple[torch.Tensor, int]]):
         set's card, where `write_patch_set` wrote one; else 8-bit data are digital numbers 0 to 255, and others lie
         between the 0.5 and 99.5 percentiles of (a sample of) the WHOLE set. Only file headers are read. Raises
         DataError for a missing or empty folder, no class sub-folder, a class with one image (but what was tiled from
-        scenes is taken as it is), patches that differ in size, channels or dtype, and unreadable files.
+        scenes or generated is taken as it is), patches that differ in size, channels or dtype, and unreadable files.
         """
         if radiometry is not None and radiometry.out != "float32":
             raise ValueError(
@@ -80,7 +80,7 @@ class PatchFolder(Dataset[tuple[torch.Tensor, int]]):
         entries = list_patches(root, Path(manifest) if manifest is not None else None)
         classes = sorted({entry.class_name for entry in entries})
         card = read_card(root)
-        if not card.tiled:
+        if not (card.tiled or card.generated):
             _check_class_sizes(root, entries, classes)
         radiometry = radiometry or card.radiometry
         header = _common_header(entries, allow_complex=radiometry is not None and radiometry.unit == "complex")
@@ -95,7 +95,7 @@ class PatchFolder(Dataset[tuple[torch.Tensor, int]]):
             shape=header.shape,
             dtype=header.dtype,
             scenes_known=all(entry.scene is not None for entry in entries),
-            synthetic=card.synthetic,
+            synthetic=card.synthetic or any(entry.synthetic for entry in entries),
             positions=_positions(entries) if card.tiled else None,
             places=card.places,
         )

@@ -98,6 +98,15 @@ def write_image(path: str | Path, array: npt.NDArray[Any]) -> Path:
     'a.tif'
     """
     path = Path(path)
+    return write_bytes(path, image_bytes(path, array))
+
+
+def image_bytes(path: Path, array: npt.NDArray[Any]) -> bytes:
+    """The content of the file that `write_image` writes under that name; raises DataError as it does.
+
+    >>> image_bytes(Path("a.png"), np.zeros((4, 6), dtype=np.uint8))[:4]
+    b'\x89PNG'
+    """
     array = array[np.newaxis] if array.ndim == 2 else array
     if array.ndim != 3:
         raise DataError(f"cannot write {path}: an image is (H, W) or (C, H, W), got the shape {array.shape}")
@@ -113,7 +122,7 @@ def write_image(path: str | Path, array: npt.NDArray[Any]) -> Path:
         np.save(buffer, array, allow_pickle=False)
     else:
         raise DataError(f"cannot write {path}: use one of the suffixes .png, .tif, .tiff, .npy")
-    return write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def write_bytes(path: str | Path, content: bytes) -> Path:

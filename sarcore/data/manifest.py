@@ -21,6 +21,7 @@ class Entry(NamedTuple):
     class_name: str
     scene: str | None
     position: tuple[int, int] | None = None  # row and column of its upper left pixel
+    synthetic: bool = False  # its provenance says so
 
 
 def list_patches(root: Path, manifest: Path | None) -> list[Entry]:
@@ -88,7 +89,8 @@ def scene_from_name(path: Path) -> str | None:
 def _from_csv(root: Path, manifest: Path) -> list[Entry]:
     """Columns file (relative to ``root``), class (else the parent folder's name) and scene (else the file name's).
 
-    With the columns row and column too, the place in the scene in pixels.
+    With the columns row and column too, the place in the scene in pixels; with a column provenance that begins with
+    "synthetic", a patch that no sensor took.
     """
     entries: list[Entry] = []
     seen: set[Path] = set()
@@ -132,7 +134,7 @@ def _csv_entry(root: Path, row: dict[str, str | None]) -> Entry | None:
     path = root / name
     class_name = (row.get("class") or "").strip() or path.parent.name
     scene = (row.get("scene") or "").strip() or scene_from_name(stored_file(path))
-    return Entry(path, class_name, scene, _position(row))
+    return Entry(path, class_name, scene, _position(row), (row.get("provenance") or "").startswith("synthetic"))
 
 
 def _position(row: dict[str, str | None]) -> tuple[int, int] | None:

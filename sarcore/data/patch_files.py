@@ -35,6 +35,15 @@ def check_png(channels: int, bits: int) -> None:
         )
 
 
+def folder_name(class_name: str) -> str:
+    """The folder for the patches of a class: one, and not hidden.
+
+    >>> folder_name("urban/dense")
+    'urban_dense'
+    """
+    return re.sub(r"[^\w.-]+", "_", class_name).lstrip("._") or "class"
+
+
 class PatchFiles:
     """Writes patches under a folder, and names their files; use it in a ``with`` block."""
 
@@ -83,7 +92,7 @@ class PatchFiles:
     def _class_folder(self, class_name: str | None) -> str:
         if class_name not in self._class_folders:
             assert class_name is not None
-            plain = re.sub(r"[^\w.-]+", "_", class_name).lstrip("._") or "class"  # "a/b" is no sub-folder
+            plain = folder_name(class_name)
             (self._folder / plain).mkdir(exist_ok=True)
             self._class_folders[class_name] = f"{plain}/"
         return self._class_folders[class_name]
