@@ -12,6 +12,7 @@ from torch import Tensor
 from sarcore.models.sample_sheet import SampleSheet
 
 SHEET = "samples/sheet.json"  # columns, rows, header and cell of the pictures of a run
+LATENT = "latent/latent.json"  # what the pictures of a generator between its training patches show
 _HEADER = 18  # pixels above the images, for the titles
 _PADDING = 2
 

@@ -9,12 +9,18 @@ from typing import Any
 
 from markupsafe import Markup
 
-from sarcore.report import samples, tables
+from sarcore.report import latent, samples, tables
 from sarcore.report.charts import Line, chart, script_data
 from sarcore.report.formats import duration, number, words
 from sarcore.report.run_folder import RunFolder, best_score, flatten, seconds_left, state_of
 
-TITLES = {"began": "BEGAN", "classifier": "Classifier", "cyclegan": "CycleGAN", "pix2pix": "Pix2Pix"}
+TITLES = {
+    "began": "BEGAN",
+    "classifier": "Classifier",
+    "contrastive": "Contrastive pre-training",
+    "cyclegan": "CycleGAN",
+    "pix2pix": "Pix2Pix",
+}
 MEANINGS = {
     "k": "balance term; at 0 or 1 for long, one network wins",
     "M": "convergence measure, lower is better",
@@ -28,6 +34,7 @@ MEANINGS = {
     "d": "mean scores of the discriminators",
     "structure": "guard against inverted intensities; 0 where it does not act",
     "looks": "of the speckle that the generator of SAR images ends in",
+    "top1": "share of views whose nearest other view is of the same patch",
     "images_per_second": "",
     "val/M": "convergence measure on held-out patches, lower is better",
     "val/emd": "earth mover's distance of the grey values, generated to held-out; 0 is best",
@@ -36,9 +43,11 @@ MEANINGS = {
     "val/balanced_accuracy": "mean recall of the classes that are held out",
     "val/overall_accuracy": "share of held-out patches that are right",
     "val/macro_f1": "mean F1 of the classes",
+    "val/loss": "of fixed views of held-out patches, lower is better",
+    "val/top1": "share of held-out views whose nearest other view is of the same patch",
     "val/calibration_error": "how far confidence is from accuracy (ECE); 0 is best",
 }
-_SHARES = ("k", "accuracy", "dead_fraction")  # bounded by nature: a logarithm would hide how near the bound is
+_SHARES = ("k", "accuracy", "top1", "dead_fraction")  # bounded by nature: a logarithm would hide how near the bound is
 _MOST_CLASSES = 16
 
 
@@ -65,6 +74,7 @@ def context(runs: Sequence[RunFolder], price: float | None) -> dict[str, Any]:
         "notes": [(run.name, step, text) for run in runs for step, text in run.notes],
         "galleries": sampled,
         "slider_steps": steps,
+        "latent": latent.pictures(runs[0]) if len(runs) == 1 else [],
         "frames": frames,
         "diversity": _diversity(runs),
         "validation": _validation(runs),
