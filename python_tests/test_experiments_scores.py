@@ -13,13 +13,14 @@ from rich.console import Console
 from sarcore.cli import main
 from sarcore.cli.metrics import table
 from sarcore.data import PatchFolder, read_image, write_image, write_simulated
+from sarcore.data.generated import write_generated
 from sarcore.engine import save_checkpoint
 from sarcore.errors import CheckpointError, DataError
 from sarcore.experiments.features import classifier_features
-from sarcore.experiments.generation import write_patches
 from sarcore.experiments.patches import to_uint8
 from sarcore.experiments.progress import Silent
-from sarcore.experiments.scores import BETTER, score_folders
+from sarcore.experiments.scores import score_folders
+from sarcore.experiments.set_scores import BETTER
 from sarcore.metrics import frechet_distance
 from sarcore.models import BEGAN, BEGANConfig, Classifier, ClassifierConfig, PlainStep
 from sarcore.ops import Radiometry, encode
@@ -59,9 +60,13 @@ def data(tmp_path_factory):
         "copied": patches_of(folders["train"])[:20],
     }
     for name, images in made.items():
-        write_patches(root / name, CLASS, to_uint8(images), {"source": {}})
+        write_set(root / name, CLASS, to_uint8(images))
         folders[name] = root / name
     return folders
+
+
+def write_set(folder, class_name, images):
+    write_generated(folder, [(class_name, images.numpy())], Radiometry("digital", 0.0, 255.0), "test", {})
 
 
 def meta_of(config, folder):
@@ -186,7 +191,7 @@ def test_generated_patches_have_the_scale_of_the_network_already(trained, data, 
     for i, image in enumerate(images):
         (tmp_path / "float" / CLASS).mkdir(parents=True, exist_ok=True)
         write_image(tmp_path / "float" / CLASS / f"{i:02d}.tif", 500 * image.numpy())
-    write_patches(tmp_path / "made", CLASS, to_uint8(images), {"source": {}})
+    write_set(tmp_path / "made", CLASS, to_uint8(images))
     model, meta = trained
     radiometry = Radiometry("amplitude", 0.0, 500.0).to_dict()
     save_checkpoint(tmp_path / "run", 1, model, {}, {**meta, "radiometry": radiometry})
@@ -231,7 +236,7 @@ def test_folders_that_cannot_be_compared(data, run, tmp_path):
         "channels": (images.repeat(1, 3, 1, 1), r"has patches of \(3, 32, 32\).*of \(1, 32, 32\)"),
     }
     for name, (made, message) in cases.items():
-        write_patches(tmp_path / name, CLASS, made, {})
+        write_set(tmp_path / name, CLASS, made)
         with pytest.raises(DataError, match=message):
             score_folders(data["real"], tmp_path / name, run, Notes())
     with pytest.raises(DataError, match=r"\(3, 32, 32\) \(C,H,W\), the classifier takes 1"):
@@ -249,7 +254,7 @@ def test_classes_are_compared_with_themselves(data, run, tmp_path):
     notes = Notes()
     assert score_folders(data["real"], data["fresh"], run, notes, repeats=1)["real"]["patches"] == 36
     assert notes.notes == [f"{data['real']}: the 36 patches of settlement are compared."]
-    write_patches(tmp_path / "made", "generated", to_uint8(patches_of(data["real"])), {})
+    write_set(tmp_path / "made", "generated", to_uint8(patches_of(data["real"])))
     notes = Notes()
     assert score_folders(data["real"], tmp_path / "made", run, notes, repeats=1)["real"]["patches"] == 252
     assert notes.notes == [f"{data['real']} has no class generated: all of its patches are compared."]

@@ -32,7 +32,7 @@ class PenultimateLayer(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         network = self.classifier
-        pooled = network.backbone.features((images - network.mean) / network.std)
+        pooled = network.backbone.features(network.inputs(images))
         return cast(Tensor, network.backbone.fc[:-1](pooled))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,44 +11,18 @@ import torch
 from torch import Tensor
 
 from sarcore.data import PatchFolder, write_image
+from sarcore.data.card import read_card
 from sarcore.engine import image_grid
 from sarcore.errors import DataError
 from sarcore.experiments.features import classifier_features
-from sarcore.experiments.generation import DONE
 from sarcore.experiments.progress import Progress
-from sarcore.experiments.runs import read_json
-from sarcore.metrics import (
-    AutocorrelationDistance,
-    ENLError,
-    FeatureSet,
-    HistogramEMD,
-    SARFeatures,
-    SpectralDistance,
-    against_floor,
-    density_coverage,
-    frechet_distance,
-    kernel_distance,
-    memorisation,
-    precision_recall,
-)
+from sarcore.experiments.set_scores import BETTER, LEAST, ImageSet, plain, score_sets
+from sarcore.metrics import FeatureSet, SARFeatures, against_floor, memorisation
 from sarcore.models import ClassifierConfig
 from sarcore.ops import Radiometry
 
-LEAST = 6  # images on each side: density and coverage ask for five neighbours
 BATCH = 64
 PAIRS = 16
-BETTER = {
-    "fid": "lower",
-    "kid": "lower",
-    "precision": "higher",
-    "recall": "higher",
-    "density": "higher",
-    "coverage": "higher",
-    "histogram_emd": "lower",
-    "spectrum_db": "lower",
-    "autocorrelation": "lower",
-    "enl_error": "lower",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,8 +33,11 @@ class Sets:
     generated: PatchFolder
     features: Tensor
 
-    def images(self, numbers: Sequence[int]) -> Iterator[Tensor]:
+    def part(self, numbers: Tensor) -> ImageSet:
         """The patches of these numbers, encoded, batch by batch; the files are read again each time."""
+        return ImageSet(self.features[numbers], self._images(numbers.tolist()))
+
+    def _images(self, numbers: Sequence[int]) -> Iterator[Tensor]:
         first = len(self.real)
         for folder, offset in ((self.real, 0), (self.generated, first)):
             own = [n - offset for n in numbers if (n >= first) == (offset > 0)]
@@ -136,8 +112,7 @@ def _open(data: Path, meta: dict[str, Any]) -> PatchFolder:
 
     What `sarcore generate` wrote is that scale already, in 8 bit; the rest is encoded with the run's radiometry.
     """
-    card = read_json(data / DONE) if (data / DONE).is_file() else {}
-    made = card.get("synthetic") is True and {"class", "count"} <= card.keys()
+    made = read_card(data).generated
     return PatchFolder.open(
         data, radiometry=Radiometry("digital", 0.0, 255.0) if made else Radiometry.from_dict(meta["radiometry"])
     )
@@ -199,8 +174,7 @@ def _scores(
 
     def score(real: Tensor, generated: Tensor) -> dict[str, float]:
         nonlocal done
-        found = feature_scores(sets.features[real], sets.features[generated])
-        found |= pixel_scores(sets.images(real.tolist()), sets.images(generated.tolist()), config)
+        found = score_sets(sets.part(real), sets.part(generated), config)
         done += 1
         progress.step(done, {})
         return found
@@ -209,41 +183,9 @@ def _scores(
     numbers = torch.arange(first), torch.arange(first, first + len(sets.generated))
     rows = against_floor(score, *numbers, repeats=repeats, seed=seed)
     return {
-        name: {**{key: _plain(value) for key, value in dataclasses.asdict(row).items()}, "better": BETTER[name]}
+        name: {**{key: plain(value) for key, value in dataclasses.asdict(row).items()}, "better": BETTER[name]}
         for name, row in rows.items()
     }
-
-
-def feature_scores(real: Tensor, generated: Tensor) -> dict[str, float]:
-    """Every measure of two sets of features (N, d), (M, d).
-
-    >>> sorted(feature_scores(torch.rand(9, 4), torch.rand(9, 4)))
-    ['coverage', 'density', 'fid', 'kid', 'precision', 'recall']
-    """
-    scores = {"fid": frechet_distance(real, generated), "kid": kernel_distance(real, generated)}
-    scores["precision"], scores["recall"] = precision_recall(real, generated)
-    scores["density"], scores["coverage"] = density_coverage(real, generated)
-    return scores
-
-
-def pixel_scores(real: Iterator[Tensor], generated: Iterator[Tensor], config: ClassifierConfig) -> dict[str, float]:
-    """Grey values, spectra, neighbours and looks of two sets of batches (N, C, H, W) in [0, 1]; NaN where unknown.
-
-    Looks are those of the values that the patches stand for, which the settings of the classifier say.
-    """
-    looks = ENLError(domain=config.domain)
-    metrics = {
-        "histogram_emd": HistogramEMD(),
-        "spectrum_db": SpectralDistance(),
-        "autocorrelation": AutocorrelationDistance(),
-    }
-    low, high = config.limits
-    for batches, is_real in ((real, True), (generated, False)):
-        for images in batches:
-            for metric in metrics.values():
-                metric.update(images, real=is_real)
-            looks.update(images * (high - low) + low, real=is_real)
-    return {name: float(metric.compute()) for name, metric in (metrics | {"enl_error": looks}).items()}
 
 
 def _memorisation(
@@ -267,7 +209,3 @@ def _memorisation(
             for i, j, distance in found.pairs
         ],
     }
-
-
-def _plain(value: float) -> float | None:
-    return value if math.isfinite(value) else None
