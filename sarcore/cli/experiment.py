@@ -9,8 +9,10 @@ from tyro.conf import Positional, arg
 
 from sarcore.cli import tables
 from sarcore.cli.progress import ConsoleProgress
+from sarcore.experiments.arm_names import ArmName, GeneratorKind, Target
 from sarcore.experiments.patches import Filter, Precision, Scenario
 from sarcore.models.began_config import PresetName
+from sarcore.models.reflectivity import SpeckleMode
 
 if TYPE_CHECKING:
     from sarcore.experiments.augmentation_config import AugmentationConfig
@@ -18,75 +20,111 @@ if TYPE_CHECKING:
 
 
 def augmentation(
+    data: Annotated[Positional[Path], arg(metavar="DATA")],
+    /,
     *,
-    data: Path,
-    class_name: Annotated[str, arg(name="class")],
-    synthetic: int,
     out: Path | None = None,
+    arms: tuple[ArmName, ...] = ("none", "flips", "speckle", "gan", "both", "synthetic_only"),
+    targets: tuple[Target, ...] = ("largest", "rarest", "all"),
+    synthetic: int = 400,
     seeds: int = 3,
-    scenario: Scenario = "simple",
+    generator: GeneratorKind = "gan",
+    generator_run: Path | None = None,
+    generators: int = 1,
+    generator_speckle: SpeckleMode | None = None,
+    generator_steps: int = 5000,
+    generator_width: int = 16,
+    generator_batch_size: int = 16,
+    scenario: Scenario = "hard",
     filter: Filter = "bicubic",
     preset: PresetName = "sarcore",
-    began_steps: int = 20_000,
-    began_width: int = 64,
-    began_batch_size: int = 16,
-    depth: int = 50,
+    depth: int = 18,
+    width: int = 64,
+    size: int = 0,
     classifier_steps: int = 2000,
     classifier_batch_size: int = 32,
     classifier_lr: float = 1e-3,
+    balance: float = 0.5,
+    share: float = 0.5,
+    speckle_looks: tuple[float, float] = (8.0, 32.0),
     init: str = "random",
     test_fraction: float = 0.3,
     split_seed: int = 0,
     precision: Precision = "32-true",
     channels_last: bool = False,
+    budget: float | None = None,
+    merge: tuple[Path, ...] = (),
 ) -> None:
-    """Train a classifier with and without generated patches of one class, and compare the two on unseen scenes.
+    """Train classifiers without and with flips, speckle and generated patches, and compare them on unseen scenes.
 
-    Every stage is kept in the run folder: the same command again does only what is left, and more seeds may be
-    asked for. Ends with a table and one HTML page.
+    All arms take the same steps at the same rates and meet the same classes in the same order: generated patches take
+    places of real ones of their class. Every training is kept in the run folder: the same command again does only
+    what is left, and more seeds, arms and targets may be asked for. Ends with a table, results.csv and one HTML page.
 
     Args:
         data: Folder with one sub-folder of patches per class.
-        class_name: Class to generate patches of.
-        synthetic: How many generated patches to add.
-        out: Run folder; runs/<data>-<class>-<scenario>-<synthetic> without it.
+        out: Run folder; runs/<data>-augmentation without it.
+        arms: none; flips; speckle, on top of flips; gan: flips and generated patches; both: all three;
+            synthetic_only: generated patches alone.
+        targets: Classes that get generated patches in gan and both, each in arms of its own.
+        synthetic: Generated patches of every class that gets some.
         seeds: Classifiers per arm; an interval needs at least two.
-        scenario: simple: crops of half the side; intermediate: patches at half resolution; hard: whole patches.
+        generator: gan: one model of all classes; began: one of every class.
+        generator_run: Run of a trained generator to take instead; it must not know the test scenes.
+        generators: Generators to train; the seeds take them in turn.
+        generator_speckle: fixed, learned: it makes reflectivity, which speckle as in the data, or learnt, multiplies;
+            none: it makes grey values; as the GAN or the preset has it without the option.
+        generator_steps: Training steps of a generator.
+        generator_width: Filters of its first stage.
+        generator_batch_size: Patches per step.
+        scenario: What it learns: simple: crops of half the side; intermediate: patches at half resolution; hard:
+            whole patches.
         filter: How generated patches are brought to patch size.
         preset: The original BEGAN (berthelot), the paper's (marmanis), or this project's (sarcore).
-        began_steps: Training steps of the BEGAN.
-        began_width: Filters of its first stage.
-        began_batch_size: Patches per step.
         depth: ResNet layers: 18, 34 or 50.
+        width: Filters of the first stage of the ResNet; 16 trains about ten times as fast as 64.
+        size: Side to which the classifiers reduce all patches by area means; 0 leaves them.
         classifier_steps: Training steps of every classifier.
         classifier_batch_size: Patches per step.
         classifier_lr: Highest learning rate of the schedule.
-        init: "random", a file of ImageNet weights (.safetensors or .pth), or a sarcore classifier run.
+        balance: How far the classes are evened out in all arms: 0 as they are, 0.5 by the root of their frequency,
+            1 all alike.
+        share: Largest share of the items of a class that generated patches take.
+        speckle_looks: Looks of the speckle that is multiplied, lowest and highest.
+        init: "random", a file of ImageNet weights (.safetensors or .pth), or a sarcore run.
         test_fraction: Share of the patches whose scenes are kept for the test.
         split_seed: Seed of the split by scene.
         precision: Arithmetic of all trainings; bf16-mixed is faster on processors that have it.
         channels_last: Keep the weights channels-last.
+        budget: Minutes for all trainings; their steps are planned to fit, and the plan is kept in the run folder.
+        merge: Run folders of the same study from elsewhere, whose finished trainings are copied first.
     """
     settings = dict(locals())
+    from sarcore.experiments.arms import ArmTraining
     from sarcore.experiments.augmentation_config import AugmentationConfig
 
-    default = Path("runs") / f"{data.resolve().name}-{class_name}-{scenario}-{synthetic}"
-    run_dir = settings.pop("out") or default
-    compare(AugmentationConfig(**settings), run_dir)
+    run_dir = settings.pop("out") or Path("runs") / f"{data.resolve().name}-augmentation"
+    asked = settings.pop("budget"), settings.pop("merge")
+    shared = ("depth", "width", "size", "balance", "share", "speckle_looks", "init", "precision", "channels_last")
+    training = {name: settings.pop(name) for name in shared}
+    training |= {name: settings.pop(f"classifier_{name}") for name in ("steps", "batch_size", "lr")}
+    compare(AugmentationConfig(**settings, classifier=ArmTraining(**training)), run_dir, *asked)
 
 
-def compare(config: AugmentationConfig, run_dir: Path) -> None:
-    """Run the experiment with progress, then show its table and write its page."""
+def compare(
+    config: AugmentationConfig, run_dir: Path, budget: float | None = None, merge: tuple[Path, ...] = ()
+) -> None:
+    """Run the study with progress, then show its table and write its page."""
     from sarcore.engine.distributed import is_main_process
     from sarcore.experiments.augmentation import run_augmentation
     from sarcore.experiments.progress import Silent
     from sarcore.report import write_report
 
     if not is_main_process():
-        run_augmentation(config, run_dir, Silent())
+        run_augmentation(config, run_dir, Silent(), minutes=budget, merge=merge)
         return
     with ConsoleProgress(run_dir) as progress:
-        results = run_augmentation(config, run_dir, progress)
+        results = run_augmentation(config, run_dir, progress, minutes=budget, merge=merge)
         progress.note("Writing the page")
         page = write_report(run_dir)
     tables.comparison(results, page, progress.console)

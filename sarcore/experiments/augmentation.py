@@ -1,226 +1,208 @@
-"""Do generated patches help a classifier? The augmentation experiment of Marmanis et al. 2017 (arXiv 1711.02010).
+"""Do generated patches help a classifier, and does more speckle? The experiment of Marmanis et al. 2017, with controls.
 
-Split by scene; train a classifier per seed on the real patches; train a BEGAN on the training patches of one class;
-generate patches of that class and bring them to patch size; train the classifiers again, alike, with those patches
-added; score all of them on the real patches of unseen scenes. Every stage leaves its result in the run folder and is
-not repeated when the same command is given again.
+Split by scene; train generators on the training patches; train a classifier per arm and seed, all alike but for what
+the arm adds; score all of them on the patches of unseen scenes. Every training lies in a folder of its own and is not
+repeated when the same command is given again, and the folders of several machines can be merged.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, get_args
 
-import torch
-from torch.utils.data import ConcatDataset, Dataset
-
-from sarcore.data import PatchFolder, Split, check_leakage, patch_cache, split_by_scene, write_image
-from sarcore.engine import image_grid, write_json
+from sarcore.data import PatchFolder, Split, check_leakage, patch_cache, split_by_scene
+from sarcore.engine import write_json
 from sarcore.engine.distributed import from_main, is_main_process
 from sarcore.errors import DataError
-from sarcore.experiments import quality
-from sarcore.experiments.augmentation_config import AugmentationConfig
-from sarcore.experiments.classification import predict, scores, train_on
-from sarcore.experiments.generation import (
-    DONE,
-    draw_patches,
-    load_generator,
-    network,
-    read_patches,
-    square_side,
-    train_generator,
-    write_patches,
-)
-from sarcore.experiments.patches import Patches, PatchTensor, encoded, in_memory, scenario_view
+from sarcore.experiments.arm_names import Target
+from sarcore.experiments.arms import ARMS, train_arm
+from sarcore.experiments.augmentation_config import REFERENCE, ArmCell, AugmentationConfig, GeneratorCell
+from sarcore.experiments.augmentation_generator import check_given, make_generator, read_drawn
+from sarcore.experiments.augmentation_pictures import judge_generators, show
+from sarcore.experiments.budget import Kind, plan_steps, same_plan
+from sarcore.experiments.cells import merge_cells, run_cells
+from sarcore.experiments.patches import in_memory
 from sarcore.experiments.progress import Progress
-from sarcore.experiments.runs import RESULTS_FILE, open_run, read_json
-from sarcore.experiments.summary import headline, summarise
-from sarcore.ops import Radiometry, resample
+from sarcore.experiments.runs import RESULTS_FILE, open_run
+from sarcore.experiments.summary import compare_arms, verdict, write_table
 
-ARMS = ("baseline", "augmented")
-GENERATED = Radiometry("digital", 0.0, 255.0)  # generated patches are kept as 8 bit of the encoded range
-GRID = 16
+TABLE_FILE = "results.csv"
+GOING_ON = ("data", "arms", "targets", "seeds")  # may differ: they decide which trainings there are
+AnyCell: TypeAlias = ArmCell | GeneratorCell
+TITLES = {
+    "none": "No augmentation",
+    "flips": "Flips",
+    "speckle": "Flips and speckle",
+    "gan": "Flips and generated patches of {}",
+    "both": "Flips, speckle and generated patches of {}",
+    "synthetic_only": "Generated patches alone",
+}
 
 
-def run_augmentation(config: AugmentationConfig, run_dir: Path, progress: Progress) -> dict[str, Any]:
-    """Run the experiment, or what is left of it; the main process returns what ``results.json`` holds.
+def run_augmentation(
+    config: AugmentationConfig,
+    run_dir: Path,
+    progress: Progress,
+    *,
+    minutes: float | None = None,
+    merge: Sequence[Path] = (),
+) -> dict[str, Any]:
+    """Run the study, or what is left of it; the main process returns what ``results.json`` holds.
 
-    Raises ``DataError`` for data that cannot be used and ``SarcoreError`` for a folder with another experiment.
+    ``minutes`` is the time that all trainings together should take: their steps are planned to fit, once. ``merge``
+    names folders with other cells of the same study. Raises ``DataError`` for data that cannot be used and
+    ``SarcoreError`` for a folder with another study.
     """
-    started = time.perf_counter()
-    folder = PatchFolder.open(config.data)
-    _check(config, folder)
-    split, leakage = from_main(lambda: _start(config, folder, run_dir))
-    for message in leakage:
-        progress.note(f"Leakage: {message}")
-    label = folder.classes.index(config.class_name)
-    whole = patch_cache(folder, on_note=progress.note)
-    train, test = in_memory(whole.subset(split.train)), in_memory(whole.subset(split.test))
-    learnt = in_memory(whole.subset([i for i in split.train if folder.labels[i] == label]))
-    arms: dict[str, list[dict[str, Any]]] = {}
-    arms["baseline"] = _arm("baseline", config, folder.classes, train, train, test, run_dir, progress)
-    began, generated = _generate(config, learnt, run_dir, progress)
-    extra = PatchTensor(generated, torch.full((len(generated),), label), GENERATED)
-    both: Dataset[tuple[torch.Tensor, int]] = ConcatDataset([train, extra])
-    arms["augmented"] = _arm("augmented", config, folder.classes, both, train, test, run_dir, progress)
+    study = Study(config, run_dir, progress)
+    if merge:
+        from_main(lambda: study.merge(merge))
+    cells = list(config.cells(study.counts))
+    study.steps, plan = plan_steps(study.kinds(cells), run_dir, progress, minutes=minutes)
+    done, missing = run_cells(cells, study.run, run_dir, progress)
     if not is_main_process():
         return {}
-    scenes = [folder.scenes[i] for i in split.test]
-    progress.note("Comparing generated and real patches")
-    summary = summarise(arms["baseline"], arms["augmented"], test.labels.numpy(), scenes, folder.classes)
-    results = {
-        "kind": "augmentation",
-        "class": config.class_name,
-        "headline": headline(summary, config.class_name, len(generated), folder.synthetic),
-        "classes": folder.classes,
-        "summary": summary,
-        "arms": {arm: [{k: v for k, v in run.items() if k != "predicted"} for run in arms[arm]] for arm in ARMS},
-        "dataset": _describe(folder, split, leakage),
-        "began": began,
-        "quality": _quality(config, learnt, generated, run_dir),
-        "seconds": sum(run["seconds"] for arm in ARMS for run in arms[arm]) + began["seconds"],
-        "seconds_this_call": time.perf_counter() - started,
-    }
+    results = {**study.results(done), "plan": plan, "missing": missing}
     write_json(run_dir / RESULTS_FILE, results)
+    write_table(run_dir / TABLE_FILE, results["arms"])
     return results
 
 
-def _check(config: AugmentationConfig, folder: PatchFolder) -> None:
-    """Find now what would otherwise stop the experiment after an hour."""
-    if config.class_name not in folder.classes:
-        raise DataError(
-            f"{config.data}: has no class '{config.class_name}'; its classes are {', '.join(folder.classes)}"
-        )
-    if len(folder.classes) < 2:
-        raise DataError(f"{config.data}: has one class only; a classifier needs at least two class folders")
-    network(config.began_training(), folder.shape[0], square_side(folder))
+class Study:
+    """The data of the study, and one cell after the other."""
 
+    def __init__(self, config: AugmentationConfig, run_dir: Path, progress: Progress) -> None:
+        self.config, self.run_dir, self.progress = config, run_dir, progress
+        self.folder = PatchFolder.open(config.data)
+        self.split, self.remarks = from_main(self._start)
+        for remark in self.remarks:
+            progress.note(remark)
+        whole = patch_cache(self.folder, on_note=progress.note)
+        self.train, self.test = (in_memory(whole.subset(part)) for part in (self.split.train, self.split.test))
+        self.counts = self.folder.subset(self.split.train).class_counts()
+        self.steps: dict[str, int] = {}
 
-def _start(config: AugmentationConfig, folder: PatchFolder, run_dir: Path) -> tuple[Split, list[str]]:
-    """Open the run folder, and split: the parts and what was found in both of them."""
-    settings = dataclasses.asdict(config)
-    open_run(run_dir, "experiment augmentation", settings, folder, range(config.seeds), may_change=["seeds"])
-    path = run_dir / "split.json"
-    if path.is_file():
-        split = Split.load(path)
-    else:
-        split = split_by_scene(folder, (1.0 - config.test_fraction, 0.0, config.test_fraction), seed=config.split_seed)
+    def _start(self) -> tuple[Split, list[str]]:
+        """Open the run folder, and split: the parts and what was found in both of them."""
+        config, folder = self.config, self.folder
+        if len(folder.classes) < 2:
+            raise DataError(f"{config.data}: has one class only; a classifier needs at least two class folders")
+        if folder.shape[1] != folder.shape[2]:
+            raise DataError(f"{folder.root}: patches are {folder.shape[1]}x{folder.shape[2]}; they must be square")
+        path = self.run_dir / "split.json"
+        if path.is_file():
+            split = Split.load(path)
+        else:
+            fractions = (1.0 - config.test_fraction, 0.0, config.test_fraction)
+            split = split_by_scene(folder, fractions, seed=config.split_seed)
+        remarks = [] if config.generator_run is None else check_given(config.generator_run, folder, split)
+        recorded = {**dataclasses.asdict(config), **dataclasses.asdict(config.classifier)}
+        del recorded["classifier"]
+        seeds = range(config.seeds)
+        open_run(self.run_dir, "experiment augmentation", recorded, folder, seeds, may_change=GOING_ON)
         split.save(path)
-    leakage = check_leakage(folder, split)
-    if not folder.scenes_known:
-        leakage = [
-            *leakage,
-            f"{config.data} does not tell the scene of every patch, so neighbours may be on both sides",
-        ]
-    counts = folder.subset(split.train).class_counts()
-    if counts[config.class_name] < config.began_batch_size:
-        raise DataError(
-            f"{config.data}: {counts[config.class_name]} training patches of '{config.class_name}' are fewer than a "
-            f"batch of {config.began_batch_size}; lower --began-batch-size or choose another class"
+        remarks += [f"Leakage: {message}" for message in check_leakage(folder, split)]
+        if not folder.scenes_known:
+            remarks.append(f"{config.data} does not tell the scene of every patch: neighbours may be on both sides.")
+        return split, remarks
+
+    def merge(self, others: Sequence[Path]) -> None:
+        """Take the cells of other parts of the study."""
+        same_plan(self.run_dir, others)
+        copied = merge_cells(self.run_dir, others, GOING_ON)
+        self.progress.note(f"{copied} cells were copied.")
+
+    def kinds(self, cells: Sequence[AnyCell]) -> list[Kind]:
+        """What costs time, for the plan."""
+        config = self.config
+        arms = [cell for cell in cells if isinstance(cell, ArmCell)]
+        kinds = [Kind("classifier", len(arms), config.classifier.steps, self._try_classifier)]
+        generators = [cell for cell in cells if isinstance(cell, GeneratorCell)]
+        if generators and config.generator_run is None:
+
+            def trial(steps: int, folder: Path) -> float:
+                made = self._generator(generators[0], folder, "measurement", steps)
+                return from_main(lambda: config.generator_batch_size / float(made["images_per_second"]))
+
+            kinds.append(Kind("generator", len(generators), config.generator_steps, trial))
+        return kinds
+
+    def _try_classifier(self, steps: int, folder: Path) -> float:
+        training, classes = self.config.classifier, self.folder.classes
+        found = train_arm(
+            ARMS["speckle"], self.train, None, self.test, classes, training, folder, self.progress,
+            data=self.config.data, seed=0, steps=steps, title="measurement",
+        )  # fmt: skip
+        return from_main(lambda: training.batch_size / float(found["images_per_second"]))
+
+    def run(self, cell: AnyCell, folder: Path, place: str) -> dict[str, Any]:
+        """One training."""
+        if isinstance(cell, GeneratorCell):
+            title = f"generator of {cell.class_name or 'all classes'}, seed {cell.seed} ({place})"
+            return self._generator(cell, folder, title, self.steps.get("generator", 0))
+        wanted = cell.classes(self.counts)
+        generated = None
+        if wanted:
+            folders = [self.run_dir / one.name for one in self.config.generators_of(cell, self.counts)]
+            generated = from_main(lambda: read_drawn(folders, self.folder.classes, wanted))
+        title = f"{self.title(cell)}, seed {cell.seed} ({place})"
+        result = train_arm(
+            ARMS[cell.arm], self.train, generated, self.test, self.folder.classes, self.config.classifier, folder,
+            self.progress, data=self.config.data, seed=cell.seed, steps=self.steps["classifier"], title=title,
+        )  # fmt: skip
+        if result:
+            self.progress.note(f"{title}: balanced accuracy {100 * result['balanced_accuracy']:.1f} %")
+        return result
+
+    def _generator(self, cell: GeneratorCell, folder: Path, title: str, steps: int) -> dict[str, Any]:
+        return make_generator(
+            cell, self.config, self.train, self.counts, folder, self.progress, steps=steps, title=title
         )
-    return split, leakage
 
+    def title(self, cell: ArmCell) -> str:
+        """What an arm is, in words."""
+        named = cell.classes(self.counts)
+        return TITLES[cell.arm].format("all classes" if cell.target == "all" else ", ".join(named))
 
-def _arm(
-    arm: str,
-    config: AugmentationConfig,
-    classes: list[str],
-    train: Dataset[tuple[torch.Tensor, int]],
-    real: Patches,
-    test: Patches,
-    run_dir: Path,
-    progress: Progress,
-) -> list[dict[str, Any]]:
-    """Train and score one classifier per seed; both arms start from the same weights for the same seed."""
-    runs = []
-    for seed in range(config.seeds):
-        folder = run_dir / arm / f"seed_{seed}"
-        if from_main((folder / "result.json").is_file):
-            runs.append(read_json(folder / "result.json"))
-            continue
-        started = time.perf_counter()
-        title = f"ResNet-{config.depth} {arm}, seed {seed + 1}/{config.seeds}"
-        training = config.classifier_training(seed)
-        model, facts = train_on(train, real, classes, training, folder, progress, title=title)
-        if not is_main_process():
-            continue
-        predicted = predict(model, test)
-        result = {
-            "seed": seed,
-            **facts,
-            **scores(test.labels, predicted, len(classes)),
-            "predicted": predicted.tolist(),
+    def results(self, done: Sequence[tuple[AnyCell, dict[str, Any]]]) -> dict[str, Any]:
+        """What ``results.json`` holds."""
+        runs: dict[str, list[dict[str, Any]]] = {}
+        titles = {}
+        for cell, result in done:
+            if isinstance(cell, ArmCell):
+                runs.setdefault(cell.label, []).append(result)
+                titles[cell.label] = self.title(cell)
+        folder, test = self.folder, self.folder.subset(self.split.test)
+        arms = compare_arms(runs, REFERENCE, test.labels.numpy(), test.scenes, folder.classes)
+        for label, arm in arms.items():
+            arm["title"] = titles[label]
+            arm["runs"] = [{k: v for k, v in run.items() if k != "predicted"} for run in runs[label]]
+            if arm["difference"] is not None:
+                arm["verdict"] = verdict(titles[label], arm["difference"], "flips alone", folder.synthetic)
+        generators = {cell: result for cell, result in done if isinstance(cell, GeneratorCell)}
+        show(self.config, self.train, folder.classes, generators, self.run_dir)
+        return {
+            "kind": "augmentation",
+            "classes": folder.classes,
+            "reference": REFERENCE,
+            "arms": arms,
+            "sentences": [arm["verdict"]["text"] for arm in arms.values() if "verdict" in arm],
+            "targets": {target: ArmCell("gan", target, 0).classes(self.counts) for target in get_args(Target)},
+            "generators": judge_generators(self.config, self.train, folder.classes, generators, self.run_dir),
+            "dataset": self._describe(),
+            "seconds": sum(result["seconds"] for _, result in done),
         }
-        result["seconds"] = time.perf_counter() - started
-        write_json(folder / "result.json", result)
-        progress.note(f"{title}: balanced accuracy {100 * result['balanced_accuracy']:.1f} %")
-        runs.append(result)
-    return runs
 
-
-def _generate(
-    config: AugmentationConfig, learnt: Patches, run_dir: Path, progress: Progress
-) -> tuple[dict[str, Any], torch.Tensor]:
-    """Train the BEGAN on the training patches of the class and draw the patches: (facts, uint8 (N,C,S,S))."""
-    folder, size, done = run_dir / "synthetic", encoded(learnt, [0]).shape[-1], run_dir / "began" / "result.json"
-    if not from_main(done.is_file):
-        started = time.perf_counter()
-        meta = {"classes": [config.class_name], "radiometry": learnt.radiometry.to_dict()}
-        title = f"BEGAN {config.class_name}, {config.scenario}"
-        began = train_generator(learnt, config.began_training(), run_dir / "began", progress, meta=meta, title=title)
-        began["seconds"] = time.perf_counter() - started
-        if is_main_process():
-            write_json(done, began)
-
-    def draw() -> torch.Tensor:
-        if (folder / DONE).is_file():
-            return read_patches(folder, config.class_name)
-        progress.stage(f"generating {config.class_name}", config.synthetic)
-        model, meta = load_generator(run_dir / "began")
-        images = draw_patches(
-            model, config.synthetic, size, config.filter, seed=1, on_batch=lambda done: progress.step(done, {})
-        )
-        info = {"filter": config.filter, "generated_size": model.config.size, "size": size, "source": meta["training"]}
-        write_patches(folder, config.class_name, images, info)
-        return images
-
-    generated = from_main(draw)
-    return read_json(done), generated
-
-
-def _quality(config: AugmentationConfig, learnt: Patches, generated: torch.Tensor, run_dir: Path) -> dict[str, Any]:
-    """Grey-value statistics, and the three picture grids: real, real prepared like the generated ones, generated.
-
-    The prepared ones went through the same crop or reduction and the same upsampling, so that only the generator
-    itself makes the difference. The patches shown are drawn at random, not chosen.
-    """
-    source = torch.Generator().manual_seed(0)
-    real = encoded(learnt)
-    views = scenario_view(real, config.scenario, generator=source)
-    prepared = resample(views, real.shape[-1], mode=config.filter, range=(0.0, 1.0))
-    made = generated.float() / 255.0
-    result = quality.compare(prepared, made)
-    result["histogram_native"] = quality.pooled_histogram(real).tolist()
-    grids = run_dir / "grids"
-    grids.mkdir(exist_ok=True)
-    order = torch.randperm(len(real), generator=source)[:GRID]
-    for name, images in (("real", real[order]), ("prepared", prepared[order]), ("generated", made[:GRID])):
-        picture = torch.from_numpy(image_grid(images, columns=4))
-        write_image(grids / f"{name}.png", (picture[None] if picture.ndim == 2 else picture.permute(2, 0, 1)).numpy())
-    return result
-
-
-def _describe(folder: PatchFolder, split: Split, leakage: list[str]) -> dict[str, Any]:
-    parts = {"train": folder.subset(split.train), "test": folder.subset(split.test)}
-    return {
-        "name": folder.root.resolve().name,
-        "synthetic": folder.synthetic,
-        "shape": list(folder.shape),
-        "radiometry": folder.radiometry.to_dict(),
-        "scenes_known": folder.scenes_known,
-        "leakage": leakage,
-        "patches": {name: part.class_counts() for name, part in parts.items()},
-        "scenes": {name: len(set(part.scenes)) for name, part in parts.items()},
-    }
+    def _describe(self) -> dict[str, Any]:
+        folder = self.folder
+        parts = {"train": folder.subset(self.split.train), "test": folder.subset(self.split.test)}
+        return {
+            "name": folder.root.resolve().name,
+            "synthetic": folder.synthetic,
+            "shape": list(folder.shape),
+            "radiometry": folder.radiometry.to_dict(),
+            "remarks": self.remarks,
+            "patches": {name: part.class_counts() for name, part in parts.items()},
+            "scenes": {name: len(set(part.scenes)) for name, part in parts.items()},
+        }

@@ -1,15 +1,19 @@
-"""Two arms of trained classifiers, compared: means and intervals over seeds, and what one may say about them."""
+"""Arms of trained classifiers, compared: means and intervals over seeds, and what one may say about them."""
 
 from __future__ import annotations
 
+import csv
+import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sarcore.metrics.classification import Interval, balanced_accuracy, confusion_matrix, mean_interval
+from sarcore.engine import write_bytes
+from sarcore.metrics.classification import balanced_accuracy, confusion_matrix, mean_interval
 
 METRICS = {
     "balanced_accuracy": "Balanced accuracy",
@@ -17,47 +21,69 @@ METRICS = {
     "macro_f1": "Macro F1",
 }
 RESAMPLES = 2000
+Results = Sequence[Mapping[str, Any]]
 
 
-def summarise(
-    baseline: Sequence[dict[str, Any]],
-    augmented: Sequence[dict[str, Any]],
+def compare_arms(
+    runs: Mapping[str, Results],
+    reference: str,
+    target: NDArray[np.int64],
+    scenes: Sequence[str],
+    classes: Sequence[str],
+) -> dict[str, dict[str, Any]]:
+    """Of every arm: ``scores`` and ``recall`` of every class with their 95 % intervals over seeds, and ``difference``.
+
+    ``runs`` are the results of each arm (`sarcore.experiments.arms.ArmResult`), ``target`` and ``scenes`` belong to the
+    test patches. The differences to the ``reference`` arm are paired by seed, over the seeds that both have; their
+    interval says how far the training itself scatters. ``over_scenes`` resamples the test scenes instead (95 %
+    percentile bootstrap of the difference in balanced accuracy): how far the choice of test scenes matters.
+    """
+    found = {}
+    for arm, results in runs.items():
+        others = {run["seed"]: run for run in runs.get(reference, ())}
+        pairs = [] if arm == reference else [(others[run["seed"]], run) for run in results if run["seed"] in others]
+        found[arm] = {
+            "seeds": [run["seed"] for run in results],
+            "scores": {name: interval([run[name] for run in results]) for name in METRICS},
+            "recall": _recalls([[run] for run in results], classes),
+            "difference": _differences(pairs, target, scenes, classes) if pairs else None,
+        }
+    return found
+
+
+def _differences(
+    pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]],
     target: NDArray[np.int64],
     scenes: Sequence[str],
     classes: Sequence[str],
 ) -> dict[str, Any]:
-    """Mean, 95 % interval and paired difference over seeds for every score and the recall of every class.
-
-    The runs hold ``predicted`` besides the scores; ``target`` and ``scenes`` belong to the test patches. The interval
-    over seeds says how far the training itself scatters. ``over_scenes`` resamples the test scenes instead (95 %
-    percentile bootstrap of the difference in balanced accuracy): how far the choice of test scenes matters.
-    """
-    pairs = list(zip(baseline, augmented, strict=True))
-    rows = {name: compare([(a[name], b[name]) for a, b in pairs]) for name in METRICS}
-    recalls = {
-        label: compare([(a["recall"][i], b["recall"][i]) for a, b in pairs])
-        for i, label in enumerate(classes)
-        if baseline[0]["recall"][i] is not None
-    }
-    arms = [np.stack([np.asarray(run["predicted"]) for run in arm]) for arm in (baseline, augmented)]
+    arms = [np.stack([np.asarray(run["predicted"]) for run in arm]) for arm in zip(*pairs, strict=True)]
     low, high = scene_bootstrap(target, arms[0], arms[1], scenes, len(classes))
-    return {**rows, "recall": recalls, "over_scenes": {"low": low, "high": high, "scenes": len(set(scenes))}}
+    return {
+        "scores": {name: interval([run[name] - other[name] for other, run in pairs]) for name in METRICS},
+        "recall": _recalls(pairs, classes),
+        "over_scenes": {"low": low, "high": high, "scenes": len(set(scenes))},
+    }
 
 
-def compare(pairs: Sequence[tuple[float, float]]) -> dict[str, Any]:
-    """Intervals of both arms and of their paired difference; the bounds are None for a single pair.
+def _recalls(runs: Sequence[Sequence[Mapping[str, Any]]], classes: Sequence[str]) -> dict[str, Any]:
+    """Of single runs their recalls, of pairs the second minus the first; classes without test patches are left out."""
+    return {
+        label: interval([one[-1]["recall"][i] - (one[0]["recall"][i] if len(one) > 1 else 0.0) for one in runs])
+        for i, label in enumerate(classes)
+        if runs[0][0]["recall"][i] is not None
+    }
 
-    >>> compare([(0.5, 0.75)])["difference"]
-    {'mean': 0.25, 'low': None, 'high': None, 'n': 1}
+
+def interval(values: Sequence[float]) -> dict[str, Any]:
+    """Mean and the bounds of Student's 95 % interval, ready for JSON; of a single value there are no bounds.
+
+    >>> interval([0.5])
+    {'mean': 0.5, 'low': None, 'high': None, 'n': 1}
     """
-    first, second = (np.array(values, dtype=np.float64) for values in zip(*pairs, strict=True))
-    parts = {"baseline": first, "augmented": second, "difference": second - first}
-    return {name: _plain(mean_interval(values)) for name, values in parts.items()}
-
-
-def _plain(interval: Interval) -> dict[str, Any]:
-    low, high = (bound if math.isfinite(bound) else None for bound in (interval.low, interval.high))
-    return {"mean": interval.mean, "low": low, "high": high, "n": interval.n}
+    found = mean_interval(values)
+    low, high = (bound if math.isfinite(bound) else None for bound in (found.low, found.high))
+    return {"mean": found.mean, "low": low, "high": high, "n": found.n}
 
 
 def scene_bootstrap(
@@ -90,29 +116,33 @@ def scene_bootstrap(
     return float(low), float(high)
 
 
-def headline(summary: dict[str, Any], class_name: str, count: int, synthetic_data: bool) -> dict[str, str]:
-    """Verdict ("helped", "hurt", "no measurable difference", "unknown") and one honest sentence with the interval.
+def verdict(what: str, difference: Mapping[str, Any], reference: str, synthetic_data: bool) -> dict[str, str]:
+    """Verdict ("better", "worse", "no measurable difference", "unknown") and one honest sentence with the interval.
 
-    A difference counts only when its interval over seeds excludes zero; when the interval over test scenes does
-    not, the sentence says so.
+    ``difference`` is that of `compare_arms`. It counts only when its interval over seeds excludes zero; when the
+    interval over test scenes does not, the sentence says so.
+
+    >>> scores = {"balanced_accuracy": {"mean": 0.021, "low": 0.003, "high": 0.039, "n": 5}}
+    >>> found = {"scores": scores, "over_scenes": {"low": -0.01, "high": 0.05, "scenes": 18}}
+    >>> print(verdict("Speckle", found, "flips", False)["text"])
+    Speckle is better than flips: balanced accuracy +2.1 points (95 % interval +0.3 to +3.9, 5 seeds). With other test \
+scenes it might not be: −1.0 to +5.0 over 18 scenes.
     """
-    d = summary["balanced_accuracy"]["difference"]
-    change = f"{points(d['mean'])} points"
-    what = f"Adding {count} generated {class_name} patches to the training set"
-    data = " on synthetic scenes" if synthetic_data else ""
+    d, over = difference["scores"]["balanced_accuracy"], difference["over_scenes"]
+    change, data = f"{points(d['mean'])} points", " on synthetic scenes" if synthetic_data else ""
     if d["low"] is None:
-        text = f"{what} changed balanced accuracy{data} by {change} with one seed, which says nothing: run more seeds."
+        text = f"{what} against {reference}{data}: balanced accuracy {change} with one seed, which says nothing yet."
         return {"verdict": "unknown", "text": text}
-    interval = f"95 % interval {points(d['low'])} to {points(d['high'])}, {d['n']} seeds"
+    bounds = f"95 % interval {points(d['low'])} to {points(d['high'])}, {d['n']} seeds"
     if d["low"] <= 0.0 <= d["high"]:
-        text = f"{what} made no measurable difference{data}: balanced accuracy changed by {change} ({interval})."
+        text = f"{what} makes no measurable difference to {reference}{data}: balanced accuracy {change} ({bounds})."
         return {"verdict": "no measurable difference", "text": text}
-    verdict = "helped" if d["mean"] > 0 else "hurt"
-    text = f"{what} {verdict}{data}: balanced accuracy changed by {change} ({interval})."
-    over = summary["over_scenes"]
+    word = "better" if d["mean"] > 0 else "worse"
+    text = f"{what} is {word} than {reference}{data}: balanced accuracy {change} ({bounds})."
     if over["low"] <= 0.0 <= over["high"]:
-        text += f" With other test scenes it might not: {points(over['low'])} to {points(over['high'])} over scenes."
-    return {"verdict": verdict, "text": text}
+        text += f" With other test scenes it might not be: {points(over['low'])} to {points(over['high'])}"
+        text += f" over {over['scenes']} scenes."
+    return {"verdict": word, "text": text}
 
 
 def points(fraction: float) -> str:
@@ -123,3 +153,19 @@ def points(fraction: float) -> str:
     """
     text = f"{100.0 * min(max(fraction, -1.0), 1.0):+.1f}"
     return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
+
+
+def write_table(path: Path, arms: Mapping[str, Mapping[str, Any]]) -> Path:
+    """What `compare_arms` found as CSV: one line per arm and score, with the differences to the reference arm."""
+    text = io.StringIO()
+    columns = ["arm", "score", "mean", "low", "high", "seeds"]
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*columns, "difference", "difference_low", "difference_high"])
+    for arm, found in arms.items():
+        difference = found["difference"] or {"scores": {}, "recall": {}}
+        rows = [(name, found["scores"][name], difference["scores"].get(name)) for name in found["scores"]]
+        rows += [(f"recall of {n}", found["recall"][n], difference["recall"].get(n)) for n in found["recall"]]
+        for name, one, change in rows:
+            more = [change[bound] for bound in ("mean", "low", "high")] if change else [None] * 3
+            writer.writerow([arm, name, *(one[bound] for bound in ("mean", "low", "high", "n")), *more])
+    return write_bytes(path, text.getvalue().encode())

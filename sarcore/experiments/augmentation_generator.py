@@ -1,0 +1,153 @@
+"""The generators of the augmentation study: trained on training patches alone, and what is drawn from them."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sarcore.data import PatchFolder, Split
+from sarcore.engine.distributed import from_main, is_main_process
+from sarcore.errors import DataError
+from sarcore.experiments.augmentation_config import AugmentationConfig, GeneratorCell
+from sarcore.experiments.drawing import load_generator
+from sarcore.experiments.gan import train_gan_on
+from sarcore.experiments.generation import train_generator
+from sarcore.experiments.mixture import GENERATED
+from sarcore.experiments.patches import Patches, PatchTensor
+from sarcore.experiments.progress import Progress
+from sarcore.experiments.runs import trained_on, weights_text
+from sarcore.experiments.synthetic import class_names, draw_set
+from sarcore.experiments.train_kinds import TrainBegan, TrainGan
+from sarcore.models import BEGANConfig
+
+SYNTHETIC = "synthetic"
+
+
+def make_generator(
+    cell: GeneratorCell,
+    config: AugmentationConfig,
+    train: Patches,
+    trained: Mapping[str, int],
+    folder: Path,
+    progress: Progress,
+    *,
+    steps: int,
+    title: str = "generator",
+) -> dict[str, Any]:
+    """Train the generator of a cell, or take the one that is given, and draw its patches into ``folder/synthetic``.
+
+    ``trained`` are the classes in the order of the labels of ``train``, with their numbers of patches.
+    """
+    began, facts = time.monotonic(), {}
+    run = config.generator_run
+    if run is None:
+        facts = _train(cell, config, train, list(trained), folder, progress, steps, title)
+        run = folder
+    ready = time.monotonic()
+    model, meta = load_generator(run)
+    counts = dict.fromkeys(
+        _classes(cell, [name for name, count in trained.items() if count], class_names(meta), run), config.synthetic
+    )
+    if torch.cuda.is_available():
+        model.to("cuda")
+    size = train.native([0])[0].shape[-1]
+
+    def draw() -> dict[str, Any]:
+        shutil.rmtree(folder / SYNTHETIC, ignore_errors=True)  # of a cell that was not finished
+        return draw_set(
+            model, meta, counts, folder / SYNTHETIC, progress, size=size, filter=config.filter, seed=cell.seed
+        )
+
+    drawn = from_main(draw)
+    if not is_main_process():
+        return {}
+    progress.note(f"{title}: {sum(counts.values())} patches drawn, weights {weights_text(meta)}")
+    return {
+        **facts,
+        "model": meta["config"],
+        "weights": weights_text(meta),
+        "drawn": counts,
+        "sha256": drawn["model"]["sha256"],
+        "seconds_of_training": ready - began,
+        "seconds_of_drawing": time.monotonic() - ready,
+    }
+
+
+def _train(
+    cell: GeneratorCell,
+    config: AugmentationConfig,
+    train: Patches,
+    classes: list[str],
+    folder: Path,
+    progress: Progress,
+    steps: int,
+    title: str,
+) -> dict[str, Any]:
+    """Train on what the cell draws: a BEGAN on one class, a GAN on all; the last weights count."""
+    changes: dict[str, Any] = {
+        "steps": steps,
+        "batch_size": config.generator_batch_size,
+        "seed": cell.seed,
+        "precision": config.classifier.precision,
+        "channels_last": config.classifier.channels_last,
+        "log_every": min(10, max(1, steps // 100)),
+        "sample_every": max(1, steps // 8),
+        "checkpoint_every": max(25, min(500, steps // 4)),
+    }
+    given: dict[str, Any] = {"width": config.generator_width}
+    if config.generator_speckle is not None:
+        given["speckle"] = config.generator_speckle
+    meta: dict[str, Any] = {"classes": classes, "radiometry": train.radiometry.to_dict()}
+    if cell.class_name is None:
+        gan = TrainGan(config.data, scenario=config.scenario, val_fraction=0.0)
+        gan = replace(gan, model=replace(gan.model, **given), fit=replace(gan.fit, **changes))
+        return train_gan_on(train, gan, folder, progress, meta=meta, title=title)
+    images, labels = train.arrays()
+    mine = labels == classes.index(cell.class_name)
+    learnt = PatchTensor(images[mine], labels[mine], train.radiometry)
+    began = TrainBegan(config.data, cell.class_name, config.scenario, config.preset, 0.0)
+    model = BEGANConfig.preset(config.preset, **given)
+    began = replace(began, model=model, fit=replace(began.fit, **changes))
+    return train_generator(learnt, began, folder, progress, meta={**meta, "classes": [cell.class_name]}, title=title)
+
+
+def _classes(cell: GeneratorCell, classes: Sequence[str], known: Sequence[str], run: Path) -> list[str]:
+    wanted = list(classes) if cell.class_name is None else [cell.class_name]
+    if missing := [name for name in wanted if name not in known]:
+        raise DataError(f"{run}: draws {', '.join(known)}, but patches of {', '.join(missing)} are needed")
+    return wanted
+
+
+def read_drawn(folders: Sequence[Path], classes: Sequence[str], wanted: Sequence[str]) -> PatchTensor:
+    """The patches of the ``wanted`` classes that generators drew, labelled by their place in ``classes``."""
+    images, labels = [], []
+    for folder in folders:
+        drawn = PatchFolder.open(folder / SYNTHETIC)
+        pixels, numbers = drawn.arrays()
+        for number, name in enumerate(drawn.classes):
+            if name in wanted:
+                images.append(pixels[numbers == number])
+                labels.append(torch.full((len(images[-1]),), classes.index(name)))
+    return PatchTensor(torch.cat(images), torch.cat(labels), GENERATED)
+
+
+def check_given(run: Path, folder: PatchFolder, split: Split) -> list[str]:
+    """Raise ``DataError`` where a given generator learnt from test patches; remarks where that cannot be known."""
+    home = next((place for place in (run, *run.resolve().parents) if (place / "split.json").is_file()), None)
+    if home is None or not trained_on(home, folder):
+        return [
+            f"{run} was trained on other data than {folder.root}, or does not say on which: it may know test patches."
+        ]
+    seen = len(set(Split.load(home / "split.json").train) & set(split.test))
+    if seen:
+        raise DataError(
+            f"{run}: its generator learnt from {seen} of the {len(split.test)} test patches, so its patches would "
+            "give away the test; take one that a study with the same --split-seed and --test-fraction trained"
+        )
+    return []
