@@ -1,0 +1,229 @@
+"""What the studies over shares of the labels have in common: the data, the known labels, a classifier, the results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from sarcore.data import PatchFolder, Split, check_leakage, patch_cache, split_by_scene
+from sarcore.engine import write_json
+from sarcore.engine.distributed import from_main
+from sarcore.errors import DataError
+from sarcore.experiments.arms import ARMS, Arm, ArmTraining, train_arm
+from sarcore.experiments.budget import same_plan
+from sarcore.experiments.cells import merge_cells
+from sarcore.experiments.curve_summary import aim, by_share, headlines, pooled, rows_of, write_table
+from sarcore.experiments.label_cells import LabelCell
+from sarcore.experiments.label_subsets import labelled
+from sarcore.experiments.patches import Patches, PatchTensor, in_memory
+from sarcore.experiments.progress import Progress
+from sarcore.experiments.runs import RESULTS_FILE, open_run
+
+TABLE_FILE = "results.csv"
+
+
+class StudySettings(Protocol):
+    """What the settings of a study over shares of the labels have in common."""
+
+    @property
+    def data(self) -> Path:
+        """Folder with one sub-folder of patches per class."""
+
+    @property
+    def seeds(self) -> int:
+        """Repetitions."""
+
+    @property
+    def test_fraction(self) -> float:
+        """Share of the patches whose scenes are kept for the test."""
+
+    @property
+    def split_seed(self) -> int:
+        """Seed of the split by scene."""
+
+
+@dataclass(frozen=True)
+class StudyData:
+    """The training scenes, whose labels may be hidden, and the test scenes."""
+
+    folder: PatchFolder
+    split: Split
+    leakage: list[str]
+    whole: PatchFolder
+    """The folder with its pixels where they are read fastest."""
+
+    @classmethod
+    def open(
+        cls,
+        config: StudySettings,
+        command: str,
+        run_dir: Path,
+        progress: Progress,
+        recorded: Mapping[str, Any],
+        *,
+        may_change: Sequence[str],
+        merge: Sequence[Path] = (),
+    ) -> StudyData:
+        """Open the data and the run folder of a study, split by scene, once, and copy the cells of the others.
+
+        ``recorded`` is what must be the same when the study goes on, but for ``may_change``, the settings that only
+        decide which cells there are. Raises ``DataError`` for data that
+        cannot be used and ``SarcoreError`` for a folder with another study.
+        """
+        folder = PatchFolder.open(config.data)
+        if len(folder.classes) < 2:
+            raise DataError(f"{config.data}: has one class only; a classifier needs at least two class folders")
+
+        def begin() -> Split:
+            open_run(run_dir, command, recorded, folder, range(config.seeds), may_change=may_change)
+            if merge:
+                same_plan(run_dir, merge)
+                progress.note(f"{merge_cells(run_dir, merge, may_change)} cells were copied.")
+            path = run_dir / "split.json"
+            if path.is_file():
+                return Split.load(path)
+            share = config.test_fraction
+            split = split_by_scene(folder, (1.0 - share, 0.0, share), seed=config.split_seed)
+            split.save(path)
+            return split
+
+        split = from_main(begin)
+        leakage = check_leakage(folder, split)
+        if not folder.scenes_known:
+            leakage.append(f"{config.data} does not tell the scene of every patch, so neighbours may be on both sides")
+        for message in leakage:
+            progress.note(f"Leakage: {message}")
+        return cls(folder, split, leakage, patch_cache(folder, on_note=progress.note))
+
+    @cached_property
+    def train(self) -> Patches:
+        """All patches of the training scenes."""
+        return in_memory(self.whole.subset(self.split.train))
+
+    @cached_property
+    def test(self) -> Patches:
+        """All patches of the test scenes."""
+        return in_memory(self.whole.subset(self.split.test))
+
+    def known(self, fraction: float, seed: int) -> list[int]:
+        """Indices, within the training patches, of those whose label is known."""
+        part = self.folder.subset(self.split.train)
+        return labelled(part.labels, part.scenes, fraction / 100.0, seed)
+
+    def counts(self, known: Sequence[int]) -> dict[str, int]:
+        """Labelled patches of every class."""
+        return self.folder.subset([self.split.train[i] for i in known]).class_counts()
+
+    def describe(self) -> dict[str, Any]:
+        """What a page says of the data."""
+        parts = {"train": self.folder.subset(self.split.train), "test": self.folder.subset(self.split.test)}
+        return {
+            "name": self.folder.root.resolve().name,
+            "synthetic": self.folder.synthetic,
+            "shape": list(self.folder.shape),
+            "radiometry": self.folder.radiometry.to_dict(),
+            "scenes_known": self.folder.scenes_known,
+            "leakage": self.leakage,
+            "patches": {name: part.class_counts() for name, part in parts.items()},
+            "scenes": {name: len(set(part.scenes)) for name, part in parts.items()},
+        }
+
+
+def train_cell(
+    cell: LabelCell,
+    arm: Arm,
+    data: StudyData,
+    training: ArmTraining,
+    folder: Path,
+    progress: Progress,
+    place: str,
+    *,
+    steps: int,
+    generated: PatchTensor | None = None,
+) -> dict[str, Any]:
+    """Train a classifier on the known labels, and on generated patches, and score it on the test scenes.
+
+    Its input is normalised by all training patches: their pixels are known, whatever is known of their labels.
+    """
+    known = data.known(cell.fraction, cell.seed)
+    title = f"{cell.arm}, {cell.fraction:g} % of the labels, seed {cell.seed} ({place})"
+    result = train_arm(
+        arm,
+        data.train.subset(known),
+        generated,
+        data.test,
+        data.folder.classes,
+        training,
+        folder,
+        progress,
+        data=data.folder.root,
+        seed=cell.seed,
+        steps=steps,
+        reference=data.train,
+        title=title,
+    )
+    if result:
+        progress.note(f"{title}: balanced accuracy {100 * result['balanced_accuracy']:.1f} %")
+    return {**result, "labelled": data.counts(known)} if result else {}
+
+
+def trial(data: StudyData, training: ArmTraining, progress: Progress) -> Callable[[int, Path], float]:
+    """What `sarcore.experiments.budget.plan_steps` measures of a classifier: its seconds per step."""
+
+    def run(steps: int, folder: Path) -> float:
+        classes, title = data.folder.classes, "measuring a classifier"
+        speckle = ARMS["speckle"]  # the dearest
+        found = train_arm(
+            speckle,
+            data.train,
+            None,
+            data.test,
+            classes,
+            training,
+            folder,
+            progress,
+            data=data.folder.root,
+            seed=0,
+            steps=steps,
+            title=title,
+        )
+        return from_main(lambda: training.batch_size / float(found["images_per_second"]))
+
+    return run
+
+
+def results_of(
+    data: StudyData,
+    done: Sequence[tuple[LabelCell, dict[str, Any]]],
+    reference: str,
+    names: Mapping[str, str],
+    run_dir: Path,
+    more: Mapping[str, Any],
+    *,
+    aims_at: str | None = None,
+) -> dict[str, Any]:
+    """Summarise the finished cells; write ``results.json`` and ``results.csv``.
+
+    ``names`` are the arms in words, ``aims_at`` is the arm that is to gain over the ``reference``.
+    """
+    test, classes, made_up = data.folder.subset(data.split.test), data.folder.classes, data.folder.synthetic
+    rows = rows_of(done, reference, test.labels.numpy(), test.scenes, classes)
+    few = pooled(done, reference, test.labels.numpy(), test.scenes, classes)
+    results = {
+        "classes": classes,
+        "reference": reference,
+        "names": dict(names),
+        "rows": rows,
+        "few_labels": few,
+        "headlines": headlines(rows, few, reference, names, made_up),
+        "sentences": by_share(rows, reference, names, made_up),
+        "aim": None if aims_at is None else aim(few, aims_at),
+        "dataset": data.describe(),
+        **more,
+    }
+    write_json(run_dir / RESULTS_FILE, results)
+    write_table(run_dir / TABLE_FILE, rows)
+    return results
