@@ -27,8 +27,8 @@ def words_of(table, before=""):
 
 
 COMMANDS = ["", *words_of({**app.COMMANDS, "train": KINDS})]  # `run` alone fills in the commands of train
-TINY = ["--depth", "18", "--classifier-steps", "2", "--classifier-batch-size", "4"]
-TINY += ["--began-steps", "2", "--began-width", "4", "--began-batch-size", "4"]
+TINY = ["--width", "4", "--classifier-steps", "2", "--classifier-batch-size", "4"]
+TINY += ["--generator-steps", "2", "--generator-width", "4", "--generator-batch-size", "4"]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_every_command_has_help(command, capsys):
 
 def test_wrong_usage_is_2(capsys):
     assert main(["fly"]) == 2
-    assert main(["experiment", "augmentation", "--data", "x"]) == 2
+    assert main(["experiment", "augmentation"]) == 2
     assert main(["demo", "--no-such-flag"]) == 2
     assert "Traceback" not in capsys.readouterr().err
 
@@ -82,7 +82,7 @@ def test_a_wrong_option_is_compared_with_those_of_its_command_alone(capsys):
     said = capsys.readouterr().err
     assert "--scenes-per-class" in said
     assert "sarcore simulate --help" in said
-    assert main(["experiment", "augmentation", "--clas", "x"]) == 2
+    assert main(["experiment", "augmentation", "x", "--clas", "y"]) == 2
     said = capsys.readouterr().err
     assert "--class-names" not in said  # of tile
     assert "sarcore experiment augmentation --help" in said
@@ -141,23 +141,7 @@ def test_a_corrupt_file_in_the_middle_is_named(data, tmp_path, capsys):
     victim = sorted((copy / "forest").glob("*.png"))[3]
     victim.write_bytes(victim.read_bytes()[:200])
     run = tmp_path / "run"
-    assert (
-        main(
-            [
-                "experiment",
-                "augmentation",
-                "--data",
-                str(copy),
-                "--class",
-                "water",
-                "--synthetic",
-                "2",
-                "--out",
-                str(run),
-            ]
-        )
-        == 1
-    )
+    assert main(["experiment", "augmentation", str(copy), "--out", str(run)]) == 1
     assert victim.name in one_line(capsys.readouterr())
     assert not run.exists()
 
@@ -174,12 +158,15 @@ def test_began_to_patches_to_wrong_use(data, tmp_path, capsys):
     assert main(["generate", str(run), "--count", "3", "--out", str(out)]) == 0
     assert len(list((out / "forest").glob("*.png"))) == 3
     said = capsys.readouterr().out
-    assert "3 synthetic patches of 32×32" in said
+    assert f"3 synthetic patches of 32×32 in {out}: forest 3; " in said
     assert f"Weights: {run / 'checkpoints' / 'step_000002'}" in said
     assert main(["train", "classifier", str(data), "--depth", "18", "--out", str(run), "--batch-size", "4"]) == 1
     assert f"{run}: holds a run of `sarcore train began`; choose another" in one_line(capsys.readouterr())
     assert main(["generate", str(run), "--count", "3", "--out", str(out)]) == 1
     assert str(out) in one_line(capsys.readouterr())
+    other = ["generate", str(run), "--count", "3", "--out", str(tmp_path / "other")]
+    assert main([*other, "--class", "water=2"]) == 1
+    assert "no class 'water': the generator knows forest" in one_line(capsys.readouterr())
     assert main(["evaluate", str(run), str(data)]) == 1
     assert "classifier was expected" in one_line(capsys.readouterr())
     weights = next(run.glob("checkpoints/*/weights.safetensors"))
@@ -205,22 +192,29 @@ def test_a_classifier_trains_with_more_speckle(data, tmp_path, capsys):
 
 def test_experiment_ends_with_a_table_and_a_page(data, tmp_path, capsys):
     run = tmp_path / "run"
-    arguments = ["experiment", "augmentation", "--data", str(data), "--scenario", "intermediate", "--class", "water"]
-    arguments += ["--synthetic", "3", "--seeds", "1", "--out", str(run), *TINY]
+    arguments = ["experiment", "augmentation", str(data), "--scenario", "intermediate", "--generator", "began"]
+    arguments += ["--arms", "flips", "gan", "--targets", "largest", "--synthetic", "3", "--seeds", "1"]
+    arguments += ["--size", "16", "--budget", "5", "--out", str(run), *TINY]
     assert main(arguments) == 0
     out = capsys.readouterr().out
-    assert "Balanced accuracy" in out
-    assert "run more seeds" in out
+    assert "balanced accuracy" in out
+    assert "one seed, which says nothing yet" in out
+    assert "Budget of 5 minutes: 2 times 2 of 2 steps of the classifier" in out
     assert f"Page: {run / 'report.html'}" in out
     assert (run / "report.html").stat().st_size > 50_000
-    assert re.search(
-        r"ResNet-18 baseline, seed 1/1: 2/2  epoch [0-9.]+  loss [0-9.]+", (run / "progress.log").read_text()
-    )
+    assert re.search(r"Flips, seed 0 \(1/3\): 2/2  epoch [0-9.]+  loss [0-9.]+", (run / "progress.log").read_text())
     assert main(["report", str(run)]) == 0
     scores = tmp_path / "scores.json"
-    assert main(["evaluate", str(run / "baseline" / "seed_0"), str(data), "--out", str(scores)]) == 0
-    first = json.loads((run / "results.json").read_text())["arms"]["baseline"][0]
+    assert main(["evaluate", str(run / "flips" / "seed_0"), str(data), "--out", str(scores)]) == 0
+    first = json.loads((run / "results.json").read_text())["arms"]["flips"]["runs"][0]
     assert json.loads(scores.read_text())["confusion"] == first["confusion"]
+    other = tmp_path / "other"
+    assert main([*arguments[: -len(TINY) - 2], "--out", str(other), *TINY, "--merge", str(run)]) == 0
+    assert "3 cells were copied" in capsys.readouterr().out
+    assert (
+        json.loads((other / "results.json").read_text())["arms"]
+        == json.loads((run / "results.json").read_text())["arms"]
+    )
 
 
 def test_a_full_disk_is_one_line_and_leaves_no_half_checkpoint(data, tmp_path, monkeypatch, capsys):

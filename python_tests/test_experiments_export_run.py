@@ -91,6 +91,17 @@ def test_a_classifier_and_a_began(tmp_path):
     assert metadata["output"]["shape"] == ["N", 1, 20, 20]
 
 
+def test_a_classifier_of_reduced_patches_keeps_their_side(tmp_path):
+    classifier = Classifier(ClassifierConfig(depth=18, width=4, classes=3, head=(8,), size=20))
+    facts = {"classes": ["a", "b", "c"], "radiometry": SAR.to_dict(), "shape": [1, 40, 40]}
+    run, out = save(tmp_path / "c", "classifier", classifier, **facts), tmp_path / "c.onnx"
+    export_run(run, out, "onnx")
+    call, metadata = opened(out)
+    x = torch.rand(5, 1, 40, 40)
+    torch.testing.assert_close(call(x), classifier.predict(x), atol=1e-4, rtol=0)
+    assert metadata["input"]["shape"] == ["N", 1, 40, 40]
+
+
 def test_wrong_requests(tmp_path):
     cyclegan = translation(tmp_path / "cyclegan")
     config = Pix2PixConfig(depth=3, **TINY)

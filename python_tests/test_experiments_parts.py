@@ -75,9 +75,11 @@ def test_crops_of_a_scenario_follow_from_their_seeds_and_go_everywhere():
 
 def test_held_out_patches_are_the_same_with_the_same_latents_in_every_validation():
     images = torch.randint(0, 256, (6, 1, 8, 8), dtype=torch.uint8)
-    patches = PatchTensor(images, torch.zeros(6), DIGITAL)
+    patches = PatchTensor(images, images[:, 0, 0, 0].long(), DIGITAL)
     one, other = HeldOut(patches, "hard", 5), HeldOut(patches, "hard", 5)
-    assert all(torch.equal(a, b) for i in range(6) for a, b in zip(one[i], other[i], strict=True))
+    assert all(torch.equal(one[i][part], other[i][part]) for i in range(6) for part in (0, 1))
+    assert [one[i][3] for i in range(6)] == list(range(6)), "their speckle follows from these numbers"
+    assert all(round(255 * one[i][0][0, 0, 0].item()) == one[i][2] for i in range(6)), "labels go with their patches"
     means = [one[i][0].mean().item() for i in range(6)]
     assert sorted(means) == pytest.approx(sorted(images.float().mean(dim=(1, 2, 3)).div(255).tolist()))
     assert means != pytest.approx(images.float().mean(dim=(1, 2, 3)).div(255).tolist())
@@ -136,19 +138,45 @@ def test_scene_bootstrap_extremes():
 @pytest.mark.parametrize(
     ("low", "mean", "high", "over", "verdict", "says"),
     [
-        (0.01, 0.02, 0.03, (0.005, 0.04), "helped", "+2.0 points (95 % interval +1.0 to +3.0, 3 seeds)."),
-        (0.01, 0.02, 0.03, (-0.01, 0.05), "helped", "With other test scenes it might not: −1.0 to +5.0"),
-        (-0.03, -0.02, -0.01, (-0.04, -0.005), "hurt", "−2.0 points"),
+        (0.01, 0.02, 0.03, (0.005, 0.04), "better", "+2.0 points (95 % interval +1.0 to +3.0, 3 seeds)."),
+        (0.01, 0.02, 0.03, (-0.01, 0.05), "better", "With other test scenes it might not be: −1.0 to +5.0 over 9"),
+        (-0.03, -0.02, -0.01, (-0.04, -0.005), "worse", "−2.0 points"),
         (-0.01, 0.02, 0.05, (0.01, 0.03), "no measurable difference", "−1.0 to +5.0"),
-        (None, 0.02, None, (0.0, 0.0), "unknown", "run more seeds"),
+        (None, 0.02, None, (0.0, 0.0), "unknown", "one seed, which says nothing yet"),
     ],
 )
-def test_headline_claims_no_more_than_the_interval(low, mean, high, over, verdict, says):
-    numbers = {
-        "balanced_accuracy": {"difference": {"mean": mean, "low": low, "high": high, "n": 3}},
+def test_a_verdict_claims_no_more_than_the_interval(low, mean, high, over, verdict, says):
+    difference = {
+        "scores": {"balanced_accuracy": {"mean": mean, "low": low, "high": high, "n": 3}},
         "over_scenes": {"low": over[0], "high": over[1], "scenes": 9},
     }
-    found = summary.headline(numbers, "settlement", 500, True)
+    found = summary.verdict("Speckle", difference, "flips", True)
     assert found["verdict"] == verdict
     assert says in found["text"]
     assert "synthetic scenes" in found["text"]
+    assert "synthetic" not in summary.verdict("Speckle", difference, "flips", False)["text"]
+
+
+def test_arms_are_paired_by_the_seeds_that_both_have():
+    def run(seed, right, of=4):
+        predicted = [0] * right + [1] * (of - right)
+        recall = [right / of, None]
+        return {
+            "seed": seed, "predicted": predicted, "recall": recall,
+            "balanced_accuracy": right / of, "overall_accuracy": right / of, "macro_f1": right / of,
+        }  # fmt: skip
+
+    runs = {"flips": [run(0, 1), run(1, 2), run(2, 3)], "gan": [run(2, 4), run(0, 3)], "new": [run(7, 4)]}
+    target = np.zeros(4, dtype=np.int64)
+    found = summary.compare_arms(runs, "flips", target, ["a", "a", "b", "b"], ["forest", "water"])
+    assert found["flips"]["difference"] is None
+    assert found["new"]["difference"] is None
+    assert found["gan"]["seeds"] == [2, 0]
+    change = found["gan"]["difference"]["scores"]["balanced_accuracy"]
+    assert (change["mean"], change["n"]) == (0.375, 2)
+    assert found["gan"]["scores"]["balanced_accuracy"]["mean"] == 0.875
+    assert found["gan"]["recall"].keys() == {"forest"}
+    assert found["gan"]["difference"]["recall"]["forest"]["mean"] == 0.375
+    over = found["gan"]["difference"]["over_scenes"]
+    # Pooled over both seeds scene a has 3 and then 4 hits of 4, scene b 1 and then 3.
+    assert (over["low"], over["high"], over["scenes"]) == (0.25, 0.5, 2)

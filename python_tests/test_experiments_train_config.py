@@ -88,7 +88,7 @@ def test_every_setting_of_the_example_differs_from_its_default():
         ("[fit]\nscenario = 'hard'", r"\[fit\] has no field 'scenario'; it belongs to the top of the file"),
         ("steps = 5", r": has no field 'steps'; it belongs to \[fit\]"),
         ("senario = 'hard'", "did you mean 'scenario'"),
-        ("zzz = 1", "its fields are data, class_name, scenario, preset"),
+        ("zzz = 1", "its fields are data, class_name, conditional, scenario"),
         ("[optimizer]\nlr = 1.0", "has no field 'optimizer'; did you mean|its fields are"),
         ("fit = 3", r"fit is 3; give a table \[fit\]"),
         ("[model]\nsize = 80", r"\[model\] gives size, which follows from the patches and the scenario; leave it out"),
@@ -103,7 +103,7 @@ def test_every_setting_of_the_example_differs_from_its_default():
         ("class_name = 3", r": class_name is 3; give a string"),
         ("data = 3", r": data is 3; give a path as a string"),
         ("kind = 'classifier'", "is of kind 'classifier', not 'began'; use `sarcore train classifier`"),
-        ("kind = 'stylegan'", 'is of kind .stylegan.; give kind = "began" or kind = "classifier" or kind = "cyclegan"'),
+        ("kind = 'stylegan'", 'is of kind .stylegan.; give kind = "began" or kind = "gan" or kind = "classifier" or '),
         ("steps =", "is no TOML file"),
     ],
 )
@@ -118,7 +118,7 @@ def test_a_wrong_file_is_refused_by_name(text, says, tmp_path):
 def test_a_file_must_say_its_kind_where_the_command_does_not(tmp_path, capsys):
     (tmp_path / "run.toml").write_text("[fit]\nsteps = 5")
     assert main(["train", "--config", str(tmp_path / "run.toml"), "--out", "x"]) == 1
-    assert 'names no kind; give kind = "began" or kind = "classifier"' in error_of(capsys)
+    assert 'names no kind; give kind = "began" or kind = "gan" or kind = "classifier"' in error_of(capsys)
 
 
 def test_what_is_to_be_repeated_must_be_a_run(tmp_path, capsys):

@@ -20,8 +20,11 @@ from sarcore.cli.bench_loader import bench_loader
 from sarcore.cli.demo import demo
 from sarcore.cli.doctor import doctor
 from sarcore.cli.experiment import augmentation, translation
+from sarcore.cli.experiment_generation import generation
+from sarcore.cli.experiment_labels import curve, init
 from sarcore.cli.export import export
 from sarcore.cli.filters import despeckle, speckle
+from sarcore.cli.looks import looks
 from sarcore.cli.metrics import metrics
 from sarcore.cli.pairs import pairs
 from sarcore.cli.patches import generate, simulate
@@ -44,8 +47,8 @@ interrupted goes on when the same command is given again."""
 
 GROUPS = {
     "prep": "Bring two satellites' files onto one grid: search, download, crop, warp, stitch, register.",
-    "train": "Train a network: began, classifier, cyclegan or pix2pix.",
-    "experiment": "Run a study: augmentation or translation.",
+    "train": "Train a network: began, gan, classifier, contrastive, cyclegan or pix2pix.",
+    "experiment": "Run a study: augmentation, curve, generation, init or translation.",
 }
 Command: TypeAlias = "Callable[..., None] | Mapping[str, Command]"
 COMMANDS: dict[str, Command] = {
@@ -55,6 +58,7 @@ COMMANDS: dict[str, Command] = {
     "speckle": speckle,
     "despeckle": despeckle,
     "radiometry": radiometry,
+    "looks": looks,
     "prep": {
         "search": search,
         "download": download,
@@ -72,7 +76,13 @@ COMMANDS: dict[str, Command] = {
     "evaluate": evaluate,
     "metrics": metrics,
     "export": export,
-    "experiment": {"augmentation": augmentation, "translation": translation},
+    "experiment": {
+        "augmentation": augmentation,
+        "curve": curve,
+        "generation": generation,
+        "init": init,
+        "translation": translation,
+    },
     "report": report,
     "watch": watch,
     "bench-loader": bench_loader,

@@ -9,6 +9,8 @@ from rich.console import Console
 from tyro.conf import Positional, arg
 
 from sarcore.cli import tables
+from sarcore.cli.progress import ConsoleProgress
+from sarcore.errors import SarcoreError
 
 
 def evaluate(
@@ -51,6 +53,9 @@ def report(
 ) -> None:
     """Write one HTML page about a run, or about several side by side: curves, samples, validation, settings.
 
+    Of one generator also walks in its latent space and the training patches nearest to what it draws: they are drawn
+    here where the run has a better checkpoint than when it was last done.
+
     The page needs no server and no network. A run that is training, was killed or lost files has a page too.
 
     Args:
@@ -61,5 +66,20 @@ def report(
     """
     from sarcore.report import write_report
 
+    if not others:
+        _portray(run)
     page = write_report((run, *others), out, price=price)
     Console(highlight=False).print(f"Page: {page.resolve()}", markup=False, soft_wrap=True)
+
+
+def _portray(run: Path) -> None:
+    """What only the model itself can show on the page; the page does without where it cannot."""
+    console = Console(highlight=False)
+    try:
+        from sarcore.experiments.latent import is_generator, portray
+
+        if is_generator(run):
+            with ConsoleProgress(console=console) as progress:
+                portray(run, progress)
+    except (SarcoreError, OSError) as error:
+        console.print(f"No latent walks and neighbours: {error}", markup=False, soft_wrap=True)

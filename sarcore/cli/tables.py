@@ -16,22 +16,26 @@ SCORES = {"balanced_accuracy": "Balanced accuracy", "overall_accuracy": "Overall
 
 
 def comparison(results: Mapping[str, Any], page: Path, console: Console) -> None:
-    """The two arms of an augmentation run, its headline, and where the page is."""
-    summary = results["summary"]
-    data = "synthetic scenes" if results["dataset"]["synthetic"] else results["dataset"]["name"]
-    seeds = summary["balanced_accuracy"]["baseline"]["n"]
-    title = f"{data}, generated {results['class']} patches: mean of {seeds} seeds (95 % interval)"
+    """The arms of an augmentation study, what may be said of them, and where the page is."""
+    dataset = results["dataset"]
+    data = "synthetic scenes" if dataset["synthetic"] else dataset["name"]
+    title = f"{data}: mean of the seeds in % (95 % interval), differences to {results['reference']} in points"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("%", no_wrap=True)
-    for name in ("without", "with generated", "difference"):
+    table.add_column("arm", no_wrap=True)
+    for name in ("seeds", "balanced accuracy", "difference", "overall accuracy", "macro F1"):
         table.add_column(name, justify="right")
-    rows = {label: summary[name] for name, label in SCORES.items()}
-    rows[f"{results['class']} recall"] = summary["recall"].get(results["class"])
-    for label, row in rows.items():
-        if row is not None:
-            table.add_row(label, _cell(row["baseline"]), _cell(row["augmented"]), _cell(row["difference"], signed=True))
+    for label, arm in results["arms"].items():
+        scores, difference = arm["scores"], arm["difference"]
+        change = "–" if difference is None else _cell(difference["scores"]["balanced_accuracy"], signed=True)
+        cells = (_cell(scores[name]) for name in ("overall_accuracy", "macro_f1"))
+        table.add_row(
+            label.replace("_", " "), str(len(arm["seeds"])), _cell(scores["balanced_accuracy"]), change, *cells
+        )
     console.print(table)
-    console.print(results["headline"]["text"], markup=False, soft_wrap=True)
+    for text in results["sentences"]:
+        console.print(text, markup=False, soft_wrap=True)
+    if results["missing"]:
+        console.print(f"{len(results['missing'])} trainings are left.", markup=False, soft_wrap=True)
     console.print(f"Page: {page.resolve()}", markup=False, soft_wrap=True)
 
 
@@ -84,6 +88,50 @@ def study(results: Mapping[str, Any], page: Path, console: Console) -> None:
         table.add_row("mean colour", *("–" if colour.get(n) is None else f"{colour[n]:.3g}" for n in shown))
         console.print(table)
     for text in results["sentences"]:
+        console.print(text, markup=False, soft_wrap=True)
+    console.print(f"Page: {page.resolve()}", markup=False, soft_wrap=True)
+
+
+def generation(results: Mapping[str, Any], page: Path, console: Console) -> None:
+    """The arms of the study of generation by scenario, beside what real patches score, and where the page is."""
+    shown = {"kid": "SAR-KID", "fid": "SAR-FID", "histogram_emd": "EMD", "enl_error": "ENL error"}
+    shown |= {"spectrum_db": "spectrum, dB", "precision": "precision", "coverage": "coverage"}
+    for scenario, floors in results["floors"].items():
+        title = f"{scenario}, {floors['size']} px: means over seeds, {floors['n']} against {floors['n']} patches"
+        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+        table.add_column("", no_wrap=True)
+        rows = [row for row in results["rows"] if row["scenario"] == scenario and not row["variant"]]
+        for name in [*(row["arm"].split("/")[1] for row in rows), "real, other scenes", "real, halves"]:
+            table.add_column(name, justify="right")
+        for score, label in shown.items():
+            made = ((row["scores"][score] or {}).get("mean") for row in rows)
+            real = (floors["own"][name][score]["value"] for name in ("other_scenes", "halves"))
+            table.add_row(
+                label,
+                *("–" if value is None else f"{value:.3g}" for value in (*made, *real)),
+            )
+        console.print(table)
+    for text in [*results["sentences"], *(one["sentence"] for one in results["ablation"])]:
+        console.print(text, markup=False, soft_wrap=True)
+    console.print(f"Page: {page.resolve()}", markup=False, soft_wrap=True)
+
+
+def labels(results: Mapping[str, Any], page: Path, console: Console) -> None:
+    """Balanced accuracy by share of the labels and arm, what it says, and where the page is."""
+    data = "synthetic scenes" if results["dataset"]["synthetic"] else results["dataset"]["name"]
+    title = f"{data}: balanced accuracy, % (95 % interval)"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("labels", justify="right")
+    arms = list(dict.fromkeys(row["arm"] for row in results["rows"]))
+    for arm in arms:
+        table.add_column(arm, justify="right")
+    by_place = {(row["fraction"], row["arm"]): row["scores"]["balanced_accuracy"] for row in results["rows"]}
+    for fraction in sorted({fraction for fraction, _ in by_place}):
+        cells = [by_place.get((fraction, arm)) for arm in arms]
+        table.add_row(f"{fraction:g} %", *("–" if cell is None else _cell(cell) for cell in cells))
+    console.print(table)
+    short = results["sentences"] if len(results["sentences"]) <= 8 else []
+    for text in dict.fromkeys([*results["headlines"], *short, *([results["aim"]["text"]] if results["aim"] else [])]):
         console.print(text, markup=False, soft_wrap=True)
     console.print(f"Page: {page.resolve()}", markup=False, soft_wrap=True)
 

@@ -1,4 +1,4 @@
-"""``sarcore train began|classifier|cyclegan|pix2pix``: settings on the command line, over a file, over a preset.
+"""``sarcore train KIND``: settings on the command line, over those of a file, over those of a preset.
 
 The settings of the engine are imported with this one: `sarcore.cli.app` imports it for the command `train` alone. What
 trains, and torchmetrics with it, is imported when a training begins.
@@ -18,7 +18,9 @@ from sarcore.cli.progress import ConsoleProgress
 from sarcore.cli.train_options import (
     BeganOptions,
     ClassifierOptions,
+    ContrastiveOptions,
     CycleGANOptions,
+    GanOptions,
     Pix2PixOptions,
     RunOptions,
     Start,
@@ -26,7 +28,15 @@ from sarcore.cli.train_options import (
 )
 from sarcore.engine.distributed import is_main_process
 from sarcore.experiments.train_config import build, nested
-from sarcore.experiments.train_kinds import TrainBegan, TrainClassifier, TrainConfig, TrainCycleGAN, TrainPix2Pix
+from sarcore.experiments.train_kinds import (
+    TrainBegan,
+    TrainClassifier,
+    TrainConfig,
+    TrainContrastive,
+    TrainCycleGAN,
+    TrainGan,
+    TrainPix2Pix,
+)
 
 Flat = arg(name="")
 
@@ -34,7 +44,14 @@ Flat = arg(name="")
 def commands(words: Sequence[str]) -> tuple[list[str], dict[str, Callable[..., None]]]:
     """The commands of `train`, their defaults those that the words name, and the words to parse."""
     begin = start(words)
-    makers = {"began": _began, "classifier": _classifier, "cyclegan": _cyclegan, "pix2pix": _pix2pix}
+    makers = {
+        "began": _began,
+        "gan": _gan,
+        "classifier": _classifier,
+        "contrastive": _contrastive,
+        "cyclegan": _cyclegan,
+        "pix2pix": _pix2pix,
+    }
     return begin.words, {name: make(begin) for name, make in makers.items()}
 
 
@@ -62,6 +79,32 @@ def _began(begin: Start) -> Callable[..., None]:
         progress.console.print(f"{_steps(facts)}; run: {run.out}", markup=False, soft_wrap=True)
 
     return began
+
+
+def _gan(begin: Start) -> Callable[..., None]:
+    def gan(
+        *,
+        run: Annotated[RunOptions, Flat] = begin.run,
+        settings: Annotated[GanOptions, Flat] = begin.settings["gan"],
+    ) -> None:
+        """Train a GAN for few patches on all classes of a folder, told apart, or on one of them.
+
+        Every setting may come from a TOML file (--config) or from an earlier run (--from); the command line goes over
+        the file. Settings are kept as config.toml in the run folder.
+
+        Args:
+            run: Which run it is.
+            settings: All settings.
+        """
+        from sarcore.experiments import gan as training
+
+        chosen = build(TrainGan, nested(settings))
+        with _progress(run.out) as progress:
+            repeats = _repeats(run.source, begin, chosen)
+            facts = training.train_gan(chosen, run.out, progress, resume=run.resume, repeats=repeats)
+        progress.console.print(f"{_steps(facts)}; run: {run.out}", markup=False, soft_wrap=True)
+
+    return gan
 
 
 def _classifier(begin: Start) -> Callable[..., None]:
@@ -94,6 +137,33 @@ def _classifier(begin: Start) -> Callable[..., None]:
         tables.classification(part, results["classes"], f"{part['patches']} patches of {unseen}", console)
 
     return classifier
+
+
+def _contrastive(begin: Start) -> Callable[..., None]:
+    def contrastive(
+        *,
+        run: Annotated[RunOptions, Flat] = begin.run,
+        settings: Annotated[ContrastiveOptions, Flat] = begin.settings["contrastive"],
+    ) -> None:
+        """Pre-train a ResNet without labels, on a folder of patches or of scenes, for `train classifier --init RUN`.
+
+        It learns to find two views of a patch (cut, flipped, speckled) among those of other patches. Every setting may
+        come from a TOML file (--config) or from an earlier run (--from); the command line goes over the file. Settings
+        are kept as config.toml in the run folder.
+
+        Args:
+            run: Which run it is.
+            settings: All settings.
+        """
+        from sarcore.experiments.contrastive import train_contrastive
+
+        chosen = build(TrainContrastive, nested(settings))
+        with _progress(run.out) as progress:
+            repeats = _repeats(run.source, begin, chosen)
+            facts = train_contrastive(chosen, run.out, progress, resume=run.resume, repeats=repeats)
+        progress.console.print(f"{_steps(facts)}; run: {run.out}", markup=False, soft_wrap=True)
+
+    return contrastive
 
 
 def _cyclegan(begin: Start) -> Callable[..., None]:

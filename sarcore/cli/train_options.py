@@ -14,8 +14,23 @@ from tyro.conf import Positional, Suppress, arg
 from sarcore.engine import FitConfig
 from sarcore.errors import SarcoreError
 from sarcore.experiments.train_config import CONFIG_FILE, layered, read_config, section_classes
-from sarcore.experiments.train_kinds import KINDS, TrainBegan, TrainClassifier, TrainCycleGAN, TrainPix2Pix
-from sarcore.models import BEGANConfig, ClassifierConfig, CycleGANConfig, Pix2PixConfig
+from sarcore.experiments.train_kinds import (
+    KINDS,
+    TrainBegan,
+    TrainClassifier,
+    TrainContrastive,
+    TrainCycleGAN,
+    TrainGan,
+    TrainPix2Pix,
+)
+from sarcore.models import (
+    BEGANConfig,
+    ClassifierConfig,
+    ContrastiveConfig,
+    CycleGANConfig,
+    GANConfig,
+    Pix2PixConfig,
+)
 
 # These classes check nothing: a value of a file may be wrong until the command line has replaced another one.
 
@@ -30,6 +45,23 @@ class _Fit(FitConfig):
 class _Began(BEGANConfig):
     size: Suppress[int] = 80
     channels: Suppress[int] = 1
+    classes: Suppress[int] = 0
+    domain: Suppress[Any] = "amplitude"
+    limits: Suppress[tuple[float, float]] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        """Leave the checks to `train_config.build`."""
+
+
+@dataclass(frozen=True)
+class _Gan(GANConfig):
+    size: Suppress[int] = 80
+    channels: Suppress[int] = 1
+    classes: Suppress[int] = 0
+    domain: Suppress[Any] = "amplitude"
+    limits: Suppress[tuple[float, float]] = (0.0, 1.0)
+    features_depth: Suppress[int] = 18
+    features_width: Suppress[int] = 16
 
     def __post_init__(self) -> None:
         """Leave the checks to `train_config.build`."""
@@ -39,6 +71,17 @@ class _Began(BEGANConfig):
 class _Classifier(ClassifierConfig):
     channels: Suppress[int] = 1
     classes: Suppress[int] = 7
+    total_steps: Suppress[int] = 1000
+    domain: Suppress[Any] = "amplitude"
+    limits: Suppress[tuple[float, float]] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        """Leave the checks to `train_config.build`."""
+
+
+@dataclass(frozen=True)
+class _Contrastive(ContrastiveConfig):
+    channels: Suppress[int] = 1
     total_steps: Suppress[int] = 1000
     domain: Suppress[Any] = "amplitude"
     limits: Suppress[tuple[float, float]] = (0.0, 1.0)
@@ -82,11 +125,36 @@ class BeganOptions(TrainBegan):
 
 
 @dataclass(frozen=True)
+class GanOptions(TrainGan):
+    """`TrainGan` on the command line."""
+
+    data: Positional[Path]
+    class_name: Annotated[str | None, arg(name="class", aliases=("--class-name",))] = None
+    model: _Gan = _Gan()
+    fit: _Fit = _Fit(steps=1)
+
+    def __post_init__(self) -> None:
+        """Leave the checks to `train_config.build`."""
+
+
+@dataclass(frozen=True)
 class ClassifierOptions(TrainClassifier):
     """`TrainClassifier` on the command line."""
 
     data: Positional[Path]
     model: _Classifier = _Classifier()
+    fit: _Fit = _Fit(steps=1)
+
+    def __post_init__(self) -> None:
+        """Leave the checks to `train_config.build`."""
+
+
+@dataclass(frozen=True)
+class ContrastiveOptions(TrainContrastive):
+    """`TrainContrastive` on the command line."""
+
+    data: Positional[Path]
+    model: _Contrastive = _Contrastive()
     fit: _Fit = _Fit(steps=1)
 
     def __post_init__(self) -> None:
@@ -117,7 +185,10 @@ class Pix2PixOptions(TrainPix2Pix):
         """Leave the checks to `train_config.build`."""
 
 
-OPTIONS: dict[str, Any] = {cls.KIND: cls for cls in (BeganOptions, ClassifierOptions, CycleGANOptions, Pix2PixOptions)}
+OPTIONS: dict[str, Any] = {
+    cls.KIND: cls
+    for cls in (BeganOptions, GanOptions, ClassifierOptions, ContrastiveOptions, CycleGANOptions, Pix2PixOptions)
+}
 
 
 @dataclass(frozen=True)

@@ -41,16 +41,8 @@ from sarcore.metrics.classification import (
     per_class_recall,
 )
 from sarcore.models import Classifier, ClassifierConfig, load_backbone
-from sarcore.models.classifier import Domain
+from sarcore.models.reflectivity import domain_and_limits
 from sarcore.ops import Radiometry, encode
-
-# Pictures of a radar without a declared unit show amplitudes, as 8-bit quicklooks do.
-_DOMAINS: dict[str, Domain] = {
-    "digital": "amplitude",
-    "amplitude": "amplitude",
-    "intensity": "intensity",
-    "db": "db",
-}
 
 
 def train_on(
@@ -76,8 +68,7 @@ def train_on(
         channels=encoded(reference, [0]).shape[1],
         classes=len(classes),
         total_steps=config.fit.steps,
-        domain=_DOMAINS[str(radiometry.scale)],
-        limits=(radiometry.low, radiometry.high),
+        **domain_and_limits(radiometry),
     )
     torch.manual_seed(config.fit.seed)
     mean, deviation = mean_and_deviation(reference)
@@ -103,11 +94,12 @@ def train_on(
 def read_initial_weights(source: str) -> dict[str, Tensor]:
     """Backbone weights from a file of ImageNet weights (.safetensors, .pth, .pt) or a folder with a sarcore run.
 
+    Runs of `train classifier` and `train contrastive` have them.
     Pickled files are read with ``weights_only=True``. Raises ``CheckpointError`` with the path.
     """
     path = Path(source)
     if path.is_dir():
-        state = chosen_weights(path, "classifier")[1]
+        state = chosen_weights(path, ("classifier", "contrastive"))[1]
         return {name.removeprefix("backbone."): t for name, t in state.items() if name.startswith("backbone.")}
     if not path.is_file():
         raise CheckpointError(

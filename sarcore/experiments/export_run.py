@@ -11,14 +11,18 @@ from torch import Tensor, nn
 
 from sarcore.engine import find_checkpoint
 from sarcore.errors import CheckpointError
+from sarcore.experiments.drawing import load_generator
 from sarcore.experiments.export import Exported, Format, checked_path, export_network
-from sarcore.experiments.generation import load_generator
 from sarcore.experiments.runs import chosen_weights, read_json, weights_text
 from sarcore.experiments.translation import load_translator
 from sarcore.models import Classifier, ClassifierConfig
 from sarcore.models.translation import Direction, from_network, to_network
 
 IMAGES = {0: "batch", 2: "height", 3: "width"}
+NO_SPECKLE = "none: this is the reflectivity, which the model multiplies with speckle"
+_REFLECTIVITY = (
+    "The speckle layer is not part of the file, which gives the reflectivity; multiply it with sarcore.ops.speckle"
+)
 
 
 class UnitRange(nn.Module):
@@ -37,7 +41,7 @@ class UnitRange(nn.Module):
 
 
 class Clipped(nn.Module):
-    """The images of a generator as `BEGAN.generate` gives them: clipped to [0, 1]."""
+    """The images of a generator as `BEGAN.reflectivity` gives them: clipped to [0, 1]."""
 
     def __init__(self, generator: nn.Module) -> None:
         super().__init__()
@@ -54,7 +58,8 @@ def export_run(
 
     A CycleGAN or Pix2Pix: images (N, C, H, W) of any size in [0, 1], as the source's radiometry encodes them, to
     images in [0, 1] of the target's; both radiometries are in the metadata. A classifier: images in [0, 1] to logits.
-    A BEGAN: latent vectors (N, Z) in [-1, 1] to patches in [0, 1]. The graph is that of the evaluation: no dropout.
+    A BEGAN: latent vectors (N, Z) in [-1, 1] to patches in [0, 1], or to reflectivity where speckle multiplies it. The
+    graph is that of the evaluation: no dropout.
 
     Args:
         run: folder of a run, or of one of its checkpoints.
@@ -92,11 +97,8 @@ def _translation(run: Path, out: Path, format: Format, direction: Direction | No
         "output": {"shape": ["N", translator.channels[1], "H", "W"], "radiometry": translator.target.to_dict()},
     }
     if translator.speckle is not None:
-        metadata["output"]["speckle"] = "none: this is the reflectivity, which the model multiplies with speckle"
-        notes.append(
-            "The speckle layer is not part of the file, which gives the reflectivity; multiply it with "
-            "sarcore.ops.speckle, or take sarcore translate."
-        )
+        metadata["output"]["speckle"] = NO_SPECKLE
+        notes.append(f"{_REFLECTIVITY}, or take sarcore translate.")
     step = int(getattr(translator.network, "multiple", 1))
     step *= -(-32 // step)  # the fewest multiples that are a picture
     inputs = _images(
@@ -113,29 +115,38 @@ def _classifier(run: Path, out: Path, format: Format) -> tuple[Exported, list[st
     model = Classifier(config)
     model.load_state_dict(state)
     _, height, width = meta["shape"]
-    metadata = {
+    metadata: dict[str, Any] = {
         "kind": "classifier",
         "weights": weights_text(meta),
         "input": {"shape": ["N", config.channels, "H", "W"], "radiometry": meta["radiometry"]},
         "output": {"shape": ["N", config.classes], "classes": meta["classes"], "meaning": "logits"},
     }
-    inputs = _images(config.channels, [(2, height, width), (1, 2 * height + 3, width + 8), (3, 64, 96)])
-    exported = export_network(model, inputs, out, format, dynamic=IMAGES, metadata=metadata)
+    sizes, dynamic = [(2, height, width), (1, 2 * height + 3, width + 8), (3, 64, 96)], IMAGES
+    if config.size:  # the windows of the means are numbers of the graph
+        sizes, dynamic = [(2, height, width), (3, height, width)], {0: IMAGES[0]}
+        metadata["input"]["shape"] = ["N", config.channels, height, width]
+    exported = export_network(model, _images(config.channels, sizes), out, format, dynamic=dynamic, metadata=metadata)
     return exported, [*meta["problems"], f"Weights: {weights_text(meta)}"]
 
 
 def _began(run: Path, out: Path, format: Format) -> tuple[Exported, list[str]]:
     model, meta = load_generator(run)
     config = model.config
-    metadata = {
+    if config.classes:
+        raise CheckpointError(f"{run} draws by class, and what is exported has one input; take sarcore generate.")
+    notes = [*meta["problems"], f"Weights: {weights_text(meta)}"]
+    metadata: dict[str, Any] = {
         "kind": "began",
         "weights": weights_text(meta),
         "input": {"shape": ["N", config.latent], "meaning": "latent vectors, uniform in [-1, 1]"},
         "output": {"shape": ["N", config.channels, config.size, config.size], "radiometry": meta["radiometry"]},
     }
+    if config.speckle != "none":
+        metadata["output"]["speckle"] = NO_SPECKLE
+        notes.append(f"{_REFLECTIVITY}, or take sarcore generate.")
     inputs = [model.latent(n, torch.Generator().manual_seed(n)) for n in (2, 1, 5)]
     exported = export_network(Clipped(model.generator), inputs, out, format, dynamic={0: "batch"}, metadata=metadata)
-    return exported, [*meta["problems"], f"Weights: {weights_text(meta)}"]
+    return exported, notes
 
 
 def _images(channels: int, sizes: list[tuple[int, int, int]]) -> list[Tensor]:

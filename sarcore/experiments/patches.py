@@ -16,6 +16,7 @@ from sarcore.ops import Radiometry, encode, resample
 Scenario = Literal["simple", "intermediate", "hard"]
 Filter = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]  # as the engine has it, which commands need not load
+StudyPreset = Literal["sarcore", "marmanis", "berthelot", "gan"]  # what a study trains: a BEGAN of a preset, or a GAN
 _AT_ONCE = 256  # patches that are encoded together
 
 
@@ -55,6 +56,10 @@ class PatchTensor(Dataset[tuple[Tensor, int]]):
     def arrays(self) -> tuple[Tensor, Tensor]:
         """All images and labels."""
         return self.images, self.labels
+
+    def subset(self, indices: Sequence[int]) -> PatchTensor:
+        """The patches at ``indices``, in that order."""
+        return PatchTensor(*self.native(indices), self.radiometry)
 
 
 Patches: TypeAlias = PatchFolder | PatchTensor
@@ -103,6 +108,34 @@ class ScenarioPatches(Dataset[tuple[Tensor, int]]):
 def in_memory(patches: Patches) -> Patches:
     """The patches as a `PatchTensor`, or as they are where they take more than 2 GiB."""
     return PatchTensor(*patches.arrays(), patches.radiometry) if patches.nbytes <= MEMORY_LIMIT else patches
+
+
+def balanced_indices(labels: Tensor, power: float = 0.5) -> list[int]:
+    """Indices of labels (N,) in which a class of n labels stands as often as n^(1 - power), the largest as it is.
+
+    Each label of a class is repeated equally often, give or take one, those repeated once more being spread evenly; the
+    label -1, of patches whose class nobody knows, is a class like the others. Sorted.
+
+    >>> balanced_indices(torch.tensor([0, 0, 0, 0, 1]), power=0.5), balanced_indices(torch.tensor([0, 0, 1]), power=1.0)
+    ([0, 1, 2, 3, 4, 4], [0, 1, 2, 2])
+    """
+    if power < 0.0 or labels.ndim != 1:
+        raise ValueError(f"labels must be (N,) and power 0 or more, got {tuple(labels.shape)} and {power}")
+    if not len(labels):
+        return []
+    found: list[int] = []
+    _, groups, counts = labels.unique(return_inverse=True, return_counts=True)
+    for group, count in enumerate(counts.tolist()):
+        wanted = round(count * (int(counts.max()) / count) ** power)
+        members = torch.nonzero(groups == group).flatten()
+        found += members[torch.arange(wanted) * count // wanted].tolist()
+    return sorted(found)
+
+
+def balanced(patches: Patches, power: float = 0.5) -> Patches:
+    """The patches of `balanced_indices`: those of rare classes several times."""
+    indices = balanced_indices(patches.labels, power)
+    return patches if len(indices) == len(patches) else patches.subset(indices)
 
 
 def encoded(patches: Patches, indices: Sequence[int] | None = None) -> Tensor:

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sarcore.engine import write_bytes
+from sarcore.experiments.summary import interval as interval
 from sarcore.experiments.translation_scores import HIGHER_IS_BETTER, PER_IMAGE
 from sarcore.experiments.translation_study_config import Cell
-from sarcore.metrics import mean_interval
 
 Floats = npt.NDArray[np.float64]
 DRAWS = 2000
@@ -50,17 +50,6 @@ def rows_of(cells: Sequence[tuple[Cell, Mapping[str, Any]]]) -> list[dict[str, A
                 row["scores"][name] = interval(values)
         rows.append(row)
     return rows
-
-
-def interval(values: Sequence[float]) -> dict[str, Any]:
-    """Mean and bounds ready for JSON; of a single value there are no bounds.
-
-    >>> interval([0.5])
-    {'mean': 0.5, 'low': None, 'high': None, 'n': 1}
-    """
-    found = mean_interval(values)
-    low, high = (bound if math.isfinite(bound) else None for bound in (found.low, found.high))
-    return {"mean": found.mean, "low": low, "high": high, "n": found.n}
 
 
 def crossing(shifts: Sequence[float], gaps: Sequence[float] | Floats) -> float:

@@ -1,10 +1,14 @@
-"""Networks and their training steps (BEGAN, the ResNet classifier), networks that translate, what steps are made of."""
+"""Networks and their training steps (BEGAN, GAN, the classifier), networks that translate, what steps are made of."""
 
-from sarcore.models.began import BEGAN, Autoencoder, Generator
+from sarcore.models.began import BEGAN
 from sarcore.models.began_config import BEGANConfig
+from sarcore.models.began_networks import Autoencoder, Generator
 from sarcore.models.classifier import Classifier, ClassifierConfig
+from sarcore.models.contrastive import Contrastive, ContrastiveConfig
 from sarcore.models.cyclegan import CycleGAN
 from sarcore.models.cyclegan_config import CycleGANConfig
+from sarcore.models.gan import GAN
+from sarcore.models.gan_config import GANConfig
 from sarcore.models.generators import GeneratorName, ResNetGenerator, UNetGenerator, generator
 from sarcore.models.image_pool import ImagePool
 from sarcore.models.keras_unet import KerasUNet
@@ -27,14 +31,18 @@ from sarcore.models.translation_config import TranslationPreset
 
 __all__ = [
     "BEGAN",
+    "GAN",
     "Autoencoder",
     "BEGANConfig",
     "Classifier",
     "ClassifierConfig",
+    "Contrastive",
+    "ContrastiveConfig",
     "CycleGAN",
     "CycleGANConfig",
     "Direction",
     "DiscriminatorName",
+    "GANConfig",
     "Generator",
     "GeneratorName",
     "ImagePool",

@@ -10,12 +10,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
 
 from sarcore.engine import write_bytes
 from sarcore.errors import SarcoreError
-from sarcore.report import augmentation, formats, training, translation_study
+from sarcore.report import augmentation, formats, generation_study, label_study, training, translation_study
 from sarcore.report.run_folder import RunFolder, read_run, trainings
 
 PAGE = "report.html"
 STUDIES = {
+    "curve": ("label_study.html.j2", label_study.context),
+    "init": ("label_study.html.j2", label_study.context),
     "augmentation": ("augmentation.html.j2", augmentation.context),
+    "generation": ("generation_study.html.j2", generation_study.context),
     "translation": ("translation_study.html.j2", translation_study.context),
 }
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from sarcore.engine.lock import LOCK
 from sarcore.engine.logs import METRICS, STATISTICS, VALIDATION, parse_rows, sample_pictures
-from sarcore.engine.sheets import SHEET
+from sarcore.engine.sheets import LATENT, SHEET
 from sarcore.engine.status import STATUS
 from sarcore.engine.validation import ranked
 from sarcore.errors import SarcoreError
@@ -45,6 +45,8 @@ class RunFolder:
     real: Path | None = None
     sheet: dict[str, Any] = field(default_factory=dict)
     """Columns, rows and header of the sample pictures, where they are labelled; {} where they are not."""
+    latent: dict[str, Any] = field(default_factory=dict)
+    """What the pictures of a generator between its training patches show; {} where there are none."""
     checkpoints: list[dict[str, Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     name: str = ""
@@ -127,7 +129,7 @@ def read_run(path: Path) -> RunFolder:
     run.validation = _rows(run, VALIDATION)
     run.statistics = _rows(run, STATISTICS, unstepped=True)
     run.samples = sample_pictures(path)
-    run.sheet = _json(run, SHEET)
+    run.sheet, run.latent = _json(run, SHEET), _json(run, LATENT)
     run.real = path / "samples" / "real.png" if (path / "samples" / "real.png").is_file() else None
     run.checkpoints = _checkpoints(run)
     run.host = _text(run, LOCK).partition(" on ")[2].strip()  # of a running process; empty when it has ended
@@ -138,7 +140,7 @@ def trainings(run: RunFolder) -> list[RunFolder]:
     """The run itself, or the trainings that a study consists of, named by their place in it."""
     if run.rows or run.status or (run.path / METRICS).is_file():
         return [run]
-    inner = sorted({file.parent for pattern in ("*", "*/*") for file in run.path.glob(f"{pattern}/{METRICS}")})
+    inner = sorted({file.parent for pattern in ("*", "*/*", "*/*/*") for file in run.path.glob(f"{pattern}/{METRICS}")})
     found = [read_run(folder) for folder in inner]
     for part in found:
         part.name = part.path.relative_to(run.path).as_posix()

@@ -1,4 +1,4 @@
-"""Drawings of the augmentation study: two arms, several seeds, intervals."""
+"""Drawings of the augmentation study: arms beside each other, several seeds, intervals."""
 
 from __future__ import annotations
 
@@ -8,65 +8,57 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from sarcore.report.axes import Scale, fitted
-from sarcore.report.charts import HEIGHT, WIDTH, Line, chart, legend_of
+from sarcore.report.charts import COLOURS, WIDTH, Line, chart
 
-ARMS = (("baseline", "without generated patches", 0), ("augmented", "with generated patches", 1))
 Rows = Sequence[Mapping[str, Any]]
+Arms = Mapping[str, Mapping[str, Any]]
+LEFT, RIGHT, ROW, TOP = 118, 428, 26, 12
 
 
-def score_dots(name: str, title: str, summary: Mapping[str, Any], arms: Mapping[str, Rows]) -> Markup:
-    """Every seed of both arms as a dot, the interval as a band; lines join what started from the same weights."""
-    values = {arm: [100.0 * run[name] for run in arms[arm]] for arm, _, _ in ARMS}
-    bounds = {arm: _bounds(summary[name][arm]) for arm, _, _ in ARMS}
-    up = fitted(
-        [*values["baseline"], *values["augmented"], *(v for pair in bounds.values() for v in pair)], 214, 10, log=False
-    )
-    places = {"baseline": 155.0, "augmented": 325.0}
-    parts = _grid(up)
-    for pair in zip(values["baseline"], values["augmented"], strict=True):
-        parts.append(
-            f'<line class="axis" x1="155" x2="325" y1="{up.at(pair[0])}" y2="{up.at(pair[1])}" opacity="0.45"/>'
-        )
-    for arm, label, colour in ARMS:
-        x = places[arm]
+def score_rows(name: str, title: str, arms: Arms) -> Markup:
+    """A row per arm: every seed a dot, the mean a line, the interval over seeds a band."""
+    values = {arm: [100.0 * run[name] for run in found["runs"]] for arm, found in arms.items()}
+    bounds = {arm: _bounds(found["scores"][name], 0.0, 100.0) for arm, found in arms.items()}
+    across = fitted([v for some in (*values.values(), *bounds.values()) for v in some], LEFT, RIGHT, log=False)
+    parts = _frame(across, list(arms), "%")
+    for number, (arm, found) in enumerate(arms.items()):
+        y = _middle(number)
         if bounds[arm]:
-            top, height = up.at(bounds[arm][1]), up.at(bounds[arm][0]) - up.at(bounds[arm][1])
-            parts.append(f'<rect class="area c{colour}" x="{x - 9}" width="18" y="{top}" height="{height:.1f}"/>')
-        mean = up.at(100.0 * summary[name][arm]["mean"])
-        parts.append(f'<path class="line c{colour}" d="M{x - 18} {mean}H{x + 18}"/>')
-        dots = [f'<circle class="c{colour}" r="3.5" cx="{x}" cy="{up.at(value)}"/>' for value in values[arm]]
-        parts += [*dots, f'<text x="{x}" y="231" text-anchor="middle">{label.removesuffix(" patches")}</text>']
-    spoken = "; ".join(f"{label}: {', '.join(f'{value:.1f}' for value in values[arm])}" for arm, label, _ in ARMS)
-    return _figure(f"{title}, %", f"{title} of every seed in percent. {spoken}", HEIGHT, parts)
+            start, end = (across.at(bound) for bound in bounds[arm])
+            parts.append(f'<rect class="area c0" x="{start}" width="{end - start:.1f}" y="{y - 8}" height="16"/>')
+        mean = across.at(100.0 * found["scores"][name]["mean"])
+        parts.append(f'<path class="line c0" d="M{mean} {y - 9}V{y + 9}"/>')
+        parts += [f'<circle class="c0" r="2.6" cx="{across.at(value)}" cy="{y}"/>' for value in values[arm]]
+    spoken = "; ".join(f"{words(arm)}: {', '.join(f'{v:.1f}' for v in some)}" for arm, some in values.items())
+    return _figure(f"{title}, %", f"{title} of every seed in percent. {spoken}", len(arms), parts)
 
 
-def recall_bars(recall: Mapping[str, Any], chosen: str) -> Markup:
-    """Recall of every class in both arms with its interval; the class that got generated patches is marked."""
-    across, row = Scale(0.0, 100.0, 112.0, 428.0), 38
-    height = 12 + row * len(recall) + 36
-    bottom = height - 34
-    parts = [f'<line class="grid" x1="{x}" x2="{x}" y1="6" y2="{bottom}"/>' for x, _ in across.ticks()]
-    parts += [f'<text x="{x}" y="{bottom + 15}" text-anchor="middle">{text}</text>' for x, text in across.ticks()]
-    spoken = []
-    for i, (name, both) in enumerate(recall.items()):
-        top = 12 + i * row
-        marked = f"{name} ◂" if name == chosen else name
-        parts.append(f'<text class="value" x="104" y="{top + 19}" text-anchor="end">{escape(marked)}</text>')
-        for offset, (arm, label, colour) in zip((0, 15), ARMS, strict=True):
-            mean = 100.0 * both[arm]["mean"]
-            end, y = across.at(mean), top + offset
-            parts.append(f'<rect class="bar c{colour}" x="112" y="{y}" width="{end - 112:.1f}" height="13"/>')
-            bounds = _bounds(both[arm])
-            if bounds:
-                parts.append(f'<path class="whisker" d="M{across.at(bounds[0])} {y + 6.5}H{across.at(bounds[1])}"/>')
-            spoken.append(f"{name} {label} {mean:.1f}")
-    parts.append(f'<text class="name" x="428" y="{height - 4}" text-anchor="end">recall on the test scenes, %</text>')
-    lines = [Line(label, [], colour) for _, label, colour in ARMS]
-    return _figure("Recall of every class, %", f"Recall in percent. {'; '.join(spoken)}", height, parts, lines)
+def difference_rows(name: str, title: str, arms: Arms, reference: str) -> Markup:
+    """A row per arm: its difference to the reference arm, with the intervals over seeds (thick) and scenes (thin)."""
+    shown = {arm: found["difference"] for arm, found in arms.items() if found["difference"] is not None}
+    means = {arm: 100.0 * found["scores"][name]["mean"] for arm, found in shown.items()}
+    seeds = {arm: _bounds(found["scores"][name], -100.0, 100.0) for arm, found in shown.items()}
+    scenes = {arm: _bounds(found["over_scenes"], -100.0, 100.0) for arm, found in shown.items()}
+    extent = [0.0, *means.values(), *(v for some in (seeds, scenes) for pair in some.values() for v in pair)]
+    across = fitted(extent, LEFT, RIGHT, log=False)
+    parts = _frame(across, list(shown), "points")
+    zero = across.at(0.0)
+    parts.append(f'<path class="reference" d="M{zero} {TOP - 6}V{TOP + ROW * len(shown)}"/>')
+    for number, arm in enumerate(shown):
+        y = _middle(number)
+        start, end = (across.at(bound) for bound in scenes[arm])
+        parts.append(f'<path class="whisker" d="M{start} {y}H{end}"/>')
+        if seeds[arm]:
+            start, end = (across.at(bound) for bound in seeds[arm])
+            parts.append(f'<rect class="area c1" x="{start}" width="{end - start:.1f}" y="{y - 6}" height="12"/>')
+        parts.append(f'<circle class="c1" r="3.5" cx="{across.at(means[arm])}" cy="{y}"/>')
+    spoken = "; ".join(f"{words(arm)} {mean:+.1f}" for arm, mean in means.items())
+    label = f"{title}: difference to {reference}, points"
+    return _figure(label, f"{label}. {spoken}", len(shown), parts)
 
 
-def histograms(quality: Mapping[str, Any], origin: str) -> Markup:
-    """Grey values of generated patches, of training patches prepared alike, and of those as they are.
+def histograms(quality: Mapping[str, Any], title: str, origin: str) -> Markup:
+    """Grey values of generated patches and of training patches prepared alike.
 
     ``origin`` says what the training patches are: real, or synthetic.
     """
@@ -76,66 +68,79 @@ def histograms(quality: Mapping[str, Any], origin: str) -> Markup:
         mass = enumerate(quality[f"histogram_{key}"])
         return Line(label, [((i + 0.5) / bins * 255.0, 100.0 * share) for i, share in mass], colour, look)
 
-    lines = [
-        line("real", f"{origin}, prepared alike", 0, "area"),
-        line("native", f"{origin}, as they are", 4, "line"),
-        line("generated", "generated", 1, "line"),
-    ]
+    lines = [line("real", origin, 0, "area"), line("generated", "generated", 1, "line")]
     note = "% of pixels per bin"
     sides = (0.0, 255.0)
-    return chart("Grey values", lines, x="grey value", note=note, log=False, x_bounds=sides, y_bounds=(0.0, None))
+    return chart(title, lines, x="grey value", note=note, log=False, x_bounds=sides, y_bounds=(0.0, None))
 
 
-def generator_curves(rows: Rows) -> list[Markup]:
-    """Reconstruction losses and convergence measure M, and the balance term k, over the steps."""
-    named = (("M", "M", 2), ("loss_real", "L(training patches)", 0), ("loss_fake", "L(generated)", 1))
-    losses = [Line(label, _points(rows, name), colour) for name, label, colour in named]
-    return [
-        chart("BEGAN: losses and convergence measure", losses, smooth=True),
-        chart(
-            "BEGAN: balance term k",
-            [Line("k", _points(rows, "k"), 2)],
-            log=False,
-            y_bounds=(0.0, None),
-            smooth=True,
-            legend=False,
-        ),
-    ]
+def generator_curves(rows: Mapping[str, Rows]) -> list[Markup]:
+    """Losses of every generator, and what else its kind logs of its balance, over the steps."""
+    names = (
+        ("loss_g", "Generator: loss"),
+        ("loss_d", "Discriminator: loss"),
+        ("ada_p", "Probability of augmentation"),
+        ("loss_real", "BEGAN: reconstruction loss of training patches"),
+        ("M", "BEGAN: convergence measure M"),
+        ("k", "BEGAN: balance term k"),
+    )
+    charts = []
+    for name, title in names:
+        lines = [
+            Line(label, points, i) for i, (label, run) in enumerate(rows.items()) if (points := _points(run, name))
+        ]
+        if lines:
+            charts.append(chart(title, lines, smooth=True, legend=1 < len(lines) <= COLOURS))
+    return charts
 
 
-def classifier_curves(rows: Mapping[str, Sequence[Rows]]) -> list[Markup]:
-    """Training loss and accuracy of every classifier, one line per seed, coloured by arm."""
+def classifier_curves(rows: Mapping[str, Rows]) -> list[Markup]:
+    """Training loss and accuracy of one classifier of every arm."""
     charts = []
     for name, title in (("loss", "Classifiers: training loss"), ("accuracy", "Classifiers: training accuracy")):
-        lines = [
-            Line(f"{label.removesuffix(' patches')}, seed {seed}", _points(run, name), colour)
-            for arm, label, colour in ARMS
-            for seed, run in enumerate(rows[arm])
-        ]
-        charts.append(chart(title, lines, smooth=True, legend=len(lines) <= 6))
+        lines = [Line(words(arm), _points(run, name), i) for i, (arm, run) in enumerate(rows.items())]
+        charts.append(chart(title, lines, smooth=True))
     return charts
+
+
+def words(arm: str) -> str:
+    """The name of an arm as the page writes it.
+
+    >>> words("gan_rarest")
+    'gan, rarest'
+    """
+    name, _, target = arm.partition("_")
+    return f"{name}, {target}" if target in ("largest", "rarest", "all") else arm.replace("_", " ")
 
 
 def _points(rows: Rows, name: str) -> list[tuple[float, float | None]]:
     return [(row["step"], row[name]) for row in rows if name in row]
 
 
-def _bounds(interval: Mapping[str, Any]) -> tuple[float, ...]:
-    """Bounds in percent, cut to what is possible: a t interval may leave [0, 1]. None of them with one seed."""
+def _bounds(interval: Mapping[str, Any], least: float, most: float) -> tuple[float, ...]:
+    """Bounds in percent, cut to what is possible: a t interval may leave it. None of them with one seed."""
     if interval["low"] is None or interval["high"] is None:
         return ()
-    return 100.0 * max(interval["low"], 0.0), 100.0 * min(interval["high"], 1.0)
+    return max(100.0 * interval["low"], least), min(100.0 * interval["high"], most)
 
 
-def _grid(up: Scale) -> list[str]:
-    parts = []
-    for place, text in up.ticks():
-        parts.append(f'<line class="grid" x1="50" x2="428" y1="{place}" y2="{place}"/>')
-        parts.append(f'<text x="44" y="{place + 4}" text-anchor="end">{text}</text>')
+def _middle(number: int) -> float:
+    return TOP + ROW * number + ROW / 2
+
+
+def _frame(across: Scale, arms: Sequence[str], unit: str) -> list[str]:
+    bottom = TOP + ROW * len(arms)
+    parts = [f'<line class="grid" x1="{x}" x2="{x}" y1="{TOP - 6}" y2="{bottom}"/>' for x, _ in across.ticks()]
+    parts += [f'<text x="{x}" y="{bottom + 15}" text-anchor="middle">{text}</text>' for x, text in across.ticks()]
+    for number, arm in enumerate(arms):
+        y = _middle(number) + 4
+        parts.append(f'<text class="value" x="{LEFT - 10}" y="{y}" text-anchor="end">{escape(words(arm))}</text>')
+    parts.append(f'<text class="name" x="{RIGHT}" y="{bottom + 31}" text-anchor="end">{escape(unit)}</text>')
     return parts
 
 
-def _figure(title: str, spoken: str, height: int, parts: Sequence[str], lines: Sequence[Line] = ()) -> Markup:
-    drawing = f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(spoken)}">{"".join(parts)}</svg>'
-    head = f"<figcaption><b>{escape(title)}</b>{legend_of(lines) if lines else ''}</figcaption>"
+def _figure(title: str, spoken: str, rows: int, parts: Sequence[str]) -> Markup:
+    size = f"0 0 {WIDTH} {TOP + ROW * rows + 36}"
+    drawing = f'<svg viewBox="{size}" role="img" aria-label="{escape(spoken)}">{"".join(parts)}</svg>'
+    head = f"<figcaption><b>{escape(title)}</b></figcaption>"
     return Markup(f'<figure class="chart">{head}{drawing}</figure>')
