@@ -69,7 +69,7 @@ def test_wrong_usage_is_2(capsys):
         (["fly"], "`sarcore` has no command 'fly'; there is demo, doctor, simulate"),
         (["train", "bgan", "x"], "`sarcore train` has no command 'bgan'; did you mean 'began'?"),
         (["experiment"], "`sarcore experiment` needs a command; there is augmentation"),
-        (["train", "--out", "x"], "`sarcore train` needs a command; there is began, classifier"),
+        (["train", "--out", "x"], "`sarcore train` needs a command; there is began, gan, classifier"),
     ],
 )
 def test_a_wrong_command_is_one_line_with_the_nearest_one(words, says, capsys):
