@@ -70,7 +70,7 @@ def test_a_run_goes_on_with_more_steps_and_with_nothing_else(run, data, tmp_path
     shutil.copytree(run, tmp_path / "run")
     for change, says in (
         (["--steps", "3"], "steps was 4, is 3, and may only grow"),
-        (["--gamma", "0.5"], "gamma was 0.9, is 0.5"),
+        (["--gamma", "0.5"], "gamma was 1.0, is 0.5"),
         (["--ema", "0.5"], "ema was 0.0, is 0.5"),
         (["--no-resume"], "holds a run; go on with it by --resume"),
     ):
