@@ -239,10 +239,14 @@ def test_a_confusion_of_seven_classes_is_seen_whole(browser, tmp_path, width):
     study = write_study(tmp_path / "study")
     results = json.loads((study / "results.json").read_text())
     results["classes"] = names
-    results["summary"]["recall"] = dict.fromkeys(names, results["summary"]["macro_f1"])
     results["dataset"]["patches"] = {part: dict.fromkeys(names, 12) for part in ("train", "test")}
-    for one in (*results["arms"]["baseline"], *results["arms"]["augmented"]):
-        one["confusion"] = (12 * np.eye(7, dtype=int)).tolist()
+    for arm in results["arms"].values():
+        arm["recall"] = dict.fromkeys(names, arm["scores"]["macro_f1"])
+        if arm["difference"]:
+            arm["difference"]["recall"] = dict.fromkeys(names, arm["difference"]["scores"]["macro_f1"])
+        for one in arm["runs"]:
+            one["confusion"] = (12 * np.eye(7, dtype=int)).tolist()
+            one["items"] = one["patches"] = {"real": [12] * 7, "generated": [0] * 7}
     (study / "results.json").write_text(json.dumps(results))
     opened(browser, write_report(study), width=width)
     hidden = (

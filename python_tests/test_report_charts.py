@@ -107,6 +107,7 @@ def test_names_cannot_leave_their_place():
 
 def test_the_balance_term_of_a_study_is_not_drawn_on_a_logarithm():
     rows = [{"step": step, "M": 0.1, "loss_real": 0.1, "loss_fake": 0.1, "k": 1e-4 * step} for step in range(1, 1001)]
-    made = str(generator_curves(rows)[1])
+    made = str(generator_curves({"water": rows})[-1])
+    assert "balance term k" in made
     assert '"log":false' in made
     assert "logarithmic" not in made

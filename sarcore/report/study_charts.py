@@ -75,7 +75,10 @@ def histograms(quality: Mapping[str, Any], title: str, origin: str) -> Markup:
 
 
 def generator_curves(rows: Mapping[str, Rows]) -> list[Markup]:
-    """Losses of every generator, and what else its kind logs of its balance, over the steps."""
+    """Losses of every generator, and what else its kind logs of its balance, over the steps.
+
+    The balance term begins at 0 and the probability of augmentation is 0 at times, which no logarithm shows.
+    """
     names = (
         ("loss_g", "Generator: loss"),
         ("loss_d", "Discriminator: loss"),
@@ -90,7 +93,8 @@ def generator_curves(rows: Mapping[str, Rows]) -> list[Markup]:
             Line(label, points, i) for i, (label, run) in enumerate(rows.items()) if (points := _points(run, name))
         ]
         if lines:
-            charts.append(chart(title, lines, smooth=True, legend=1 < len(lines) <= COLOURS))
+            log = False if name in ("k", "ada_p") else None
+            charts.append(chart(title, lines, smooth=True, log=log, legend=1 < len(lines) <= COLOURS))
     return charts
 
 
