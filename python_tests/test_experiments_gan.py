@@ -153,6 +153,21 @@ def test_a_resumed_training_is_the_same_in_every_bit(data, features, tmp_path, m
     assert 0.0 < float(one["augment.p"]) < 0.5
 
 
+def test_the_model_begins_with_the_means_and_shares_of_what_it_is_shown(features, tmp_path, monkeypatch):
+    begun = []
+    monkeypatch.setattr(gan, "GAN", lambda *args, **more: begun.append((more, GAN(*args, **more))) or begun[-1][1])
+    images = torch.randint(0, 50, (20, 1, 20, 20), dtype=torch.uint8)
+    images[16:] += 100
+    patches = PatchTensor(images, (torch.arange(20) >= 16).long(), Radiometry("digital", 0, 255))
+    meta = {"classes": ["dark", "bright"], "radiometry": patches.radiometry.to_dict()}
+    gan.train_gan_on(patches, config_of("unused", features), tmp_path / "run", Silent(), meta=meta)
+    dark, bright = (images[part].double().mean() / 255 for part in (slice(0, 16), slice(16, 20)))
+    assert begun[0][0]["class_means"] == pytest.approx([float(dark), float(bright)], rel=1e-5)
+    assert begun[0][0]["class_shares"] == pytest.approx([2 / 3, 1 / 3])  # of 16 and 4 patches, 16 and 8 are shown
+    row = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[0])
+    assert row["epoch"] == pytest.approx(8 / 24)
+
+
 def test_patches_of_unknown_class_are_learnt_from(features, tmp_path):
     images = (torch.rand(24, 1, 20, 20) * 255).to(torch.uint8)
     labels = torch.where(torch.arange(24) < 6, torch.arange(24) % 2, -1)
