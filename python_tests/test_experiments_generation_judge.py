@@ -88,9 +88,10 @@ def test_scores_are_those_of_the_measures_and_of_the_draws(judge, parts):
     """All 24 patches of both sides are compared in every draw, so the draws change nothing and deviate by rounding."""
     made = known(judge.space, made_of(encoded(parts[0]) * 0.5, parts[0].labels))
     found = judge.scores(made)
-    real = judge.held_out.features
-    assert found["fid"]["value"] == pytest.approx(frechet_distance(real, made.features), rel=1e-4)
-    assert found["kid"]["value"] == pytest.approx(kernel_distance(real, made.features), rel=1e-6)
+    unit = judge.held_out.features.double().square().mean().sqrt()
+    sets = judge.held_out.features / unit, made.features / unit
+    assert found["fid"]["value"] == pytest.approx(frechet_distance(*sets), rel=1e-4)
+    assert found["kid"]["value"] == pytest.approx(kernel_distance(*sets), rel=1e-6)
     assert found["kid"]["deviation"] < 1e-6 * abs(found["kid"]["value"])
     grey = [histogram_density(images, bins=256) / 256 for images in (encoded(parts[1]), encoded(made.images.patches))]
     assert found["histogram_emd"]["value"] == pytest.approx(histogram_emd(*grey), rel=0.02)
@@ -104,7 +105,8 @@ def test_the_floor_is_the_training_patches_against_the_held_out_ones(judge):
     for _ in range(LIMITS[1]):
         order = torch.randperm(48, generator=source)
         halves = [half.sort().values for half in (order[:24], order[24:])]  # the order in a half changes no score
-        values.append(kernel_distance(both[halves[0]], both[halves[1]]))
+        unit = both[halves[0]].double().square().mean().sqrt()
+        values.append(kernel_distance(both[halves[0]] / unit, both[halves[1]] / unit))
     assert floors["halves"]["kid"]["value"] == pytest.approx(sum(values) / 2, rel=1e-6)
 
 
@@ -192,8 +194,10 @@ def test_patches_of_half_the_side_are_scored_at_both_sizes(simple, space, parts)
     found = simple.judge(made)
     large = resample(encoded(made), 40, mode="bicubic", range=(0.0, 1.0))
     enlarged = space.features.embed([large]).values
+    whole_ones = known(space, parts[1]).features
+    unit = whole_ones.square().mean().sqrt()
     assert found["used"]["fid"]["value"] == pytest.approx(
-        frechet_distance(known(space, parts[1]).features, enlarged), rel=1e-3
+        frechet_distance(whole_ones / unit, enlarged / unit), rel=1e-3
     )
     assert found["scores"]["fid"]["value"] != found["used"]["fid"]["value"]
     floors = simple.floors()

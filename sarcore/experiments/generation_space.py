@@ -78,7 +78,8 @@ class Space:
         self.features, meta = classifier_features(run)
         self.features.to("cuda" if torch.cuda.is_available() else "cpu")
         self.config = ClassifierConfig.from_dict(meta["config"])
-        self.name, self.names = self.features.space, list(names)
+        # With their unit: what was scored in another one is scored again.
+        self.name, self.names = f"{self.features.space}, in the root mean square of real ones", list(names)
         if Radiometry.from_dict(meta["radiometry"]) != radiometry or self.config.channels != channels:
             raise SarcoreError(
                 f"{run}: was trained on patches of {self.config.channels} channels and radiometry "

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from sarcore.metrics import (
@@ -64,7 +65,13 @@ def feature_scores(real: Tensor, generated: Tensor) -> dict[str, float]:
     >>> import torch
     >>> sorted(feature_scores(torch.rand(9, 4), torch.rand(9, 4)))
     ['coverage', 'density', 'fid', 'kid', 'precision', 'recall']
+
+    The features of a classifier have no natural size, and where they are large the cubic kernel of KID is ruled by
+    single images. So they are counted in the root mean square of the real ones: x y / d is of the order of its
+    constant 1, and FID and KID of networks that differ by a factor alone are the same.
     """
+    unit = real.double().square().mean().sqrt().clamp_min(torch.finfo(torch.float32).tiny)
+    real, generated = real.double() / unit, generated.double() / unit
     scores = {"fid": frechet_distance(real, generated), "kid": kernel_distance(real, generated)}
     scores["precision"], scores["recall"] = precision_recall(real, generated)
     scores["density"], scores["coverage"] = density_coverage(real, generated)
