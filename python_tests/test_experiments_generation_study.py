@@ -256,9 +256,10 @@ def cell_result(kid, enl=0.05, emd=0.01, seed=0):
     return Cell("hard", "gan", seed=seed), result
 
 
-def floors(kid=4.0):
+def floors(kid=4.0, halves=(0.0, 0.0)):
     values = {name: {"value": 0.5, "deviation": 0.0} for name in BETTER} | {"kid": {"value": kid, "deviation": 0.0}}
-    return {"hard": {"own": {"other_scenes": values, "halves": values}}}
+    noise = values | {"kid": dict(zip(("value", "deviation"), halves, strict=True))}
+    return {"hard": {"own": {"other_scenes": values, "halves": noise}}}
 
 
 @pytest.mark.parametrize(
@@ -269,13 +270,29 @@ def floors(kid=4.0):
         (6.0, 0.11, 0.02, 4.0, (True, False, True)),
         (6.0, 0.10, 0.021, 4.0, (True, True, False)),
         (-1.0, None, 0.02, 4.0, (True, False, True)),
-        (1.0, 0.10, 0.02, -0.1, (False, True, True)),  # nothing is 1.5 times a floor that is not above 0
+        (1.0, 0.10, 0.02, -0.1, (False, True, True)),
     ],
 )
 def test_a_scenario_is_solved_where_all_three_targets_are_met(kid, enl, emd, floor, met):
     found = verdict(*cell_result(kid, enl, emd), floors(floor)["hard"])
     assert tuple(found["met"].values()) == met
     assert found["solved"] == all(met)
+
+
+@pytest.mark.parametrize(
+    ("kid", "floor", "halves", "counted", "met"),
+    [
+        (0.7, -0.2, (0.3, 0.4), 0.5, True),  # a floor below 0 is noise, as is a value of that size
+        (0.8, -0.2, (0.3, 0.4), 0.5, False),
+        (-0.4, -0.2, (0.0, 0.5), 0.5, True),
+        (0.7, 0.01, (-0.5, 0.0), 0.5, True),  # one draw has no deviation, but a size
+        (5.0, 4.0, (0.3, 0.4), 4.0, True),
+    ],
+)
+def test_a_floor_of_kid_about_0_is_the_noise_of_random_halves(kid, floor, halves, counted, met):
+    found = verdict(*cell_result(kid), floors(floor, halves)["hard"])
+    assert (found["kid_floor"], found["met"]["kid"]) == (pytest.approx(counted), met)
+    assert found["kid_ratio"] == pytest.approx(kid / counted)
 
 
 def test_rows_are_intervals_over_seeds():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,8 @@ def headline(verdicts: Sequence[Mapping[str, Any]], scenarios: Sequence[str]) ->
 
     >>> headline([{"arm": "hard/gan", "solved": True}, {"arm": "simple/gan", "solved": False}], ["hard", "simple"])
     'hard is solved in every seed by gan; simple is not.'
+    >>> headline([{"arm": "hard/gan", "solved": False}], ["hard"])
+    'No scenario is solved in every seed.'
     """
     said = []
     for scenario in scenarios:
@@ -53,7 +56,8 @@ def headline(verdicts: Sequence[Mapping[str, Any]], scenarios: Sequence[str]) ->
                 arms.setdefault(one["arm"].split("/")[1], []).append(bool(one["solved"]))
         always = [arm_text(arm) for arm, solved in arms.items() if all(solved)]
         said.append(f"{scenario} is solved in every seed by {' and '.join(always)}" if always else f"{scenario} is not")
-    return "; ".join(said) + "."
+    solved = any(" is solved " in one for one in said)
+    return "; ".join(said) + "." if solved else "No scenario is solved in every seed."
 
 
 def row_of(arm: str, cells: Results) -> dict[str, Any]:
@@ -131,12 +135,18 @@ def _over_seeds(values: Sequence[float | None]) -> dict[str, Any] | None:
 
 
 def verdict(cell: Cell, result: Mapping[str, Any], floors: Mapping[str, Any]) -> dict[str, Any]:
-    """Whether one training solved its scenario, and the numbers that say so; None where there is none."""
+    """Whether one training solved its scenario, and the numbers that say so; None where there is none.
+
+    ``kid_floor`` is the SAR-KID of real patches of other scenes. KID has no bias, so that may be about 0 or negative,
+    and no multiple of it is a target then. What random halves of the real patches score is noise about 0: where its
+    root mean square is higher, it is the floor.
+    """
     found: dict[str, Any] = {"arm": cell.arm, "seed": cell.seed, "failed": result.get("failed")}
     scores = result.get("scores", {})
     kid, enl, emd = (scores.get(name, {}).get("value") for name in ("kid", "enl_error", "histogram_emd"))
-    floor = floors["own"]["other_scenes"]["kid"]["value"]
-    ratio = kid / floor if kid is not None and floor is not None and floor > 0 else None
+    halves, other = (floors["own"][name]["kid"] for name in ("halves", "other_scenes"))
+    floor = max(other["value"], math.hypot(halves["value"], halves["deviation"]))
+    ratio = kid / floor if kid is not None and floor > 0 else None
     found |= {"kid": kid, "kid_floor": floor, "kid_ratio": ratio, "enl_error": enl, "emd": emd}
     parts = {"kid": (ratio, KID_RATIO), "enl": (enl, ENL_ERROR), "emd": (emd, EMD)}
     met = {name: value is not None and value <= target for name, (value, target) in parts.items()}
