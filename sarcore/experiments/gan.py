@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from sarcore.data import PatchFolder
-from sarcore.engine import FitConfig, fit, write_json
+from sarcore.engine import fit, write_json
 from sarcore.engine.distributed import is_main_process
-from sarcore.experiments.contrastive import pretrain_on
 from sarcore.experiments.generation import open_patches, square_side, with_physics
 from sarcore.experiments.latent import portray
 from sarcore.experiments.patches import (
@@ -25,19 +24,16 @@ from sarcore.experiments.patches import (
     mean_and_deviation,
     scenario_size,
 )
+from sarcore.experiments.pretraining import pretrain_features
 from sarcore.experiments.progress import Progress
 from sarcore.experiments.runs import RESULTS_FILE, chosen_weights, fit_facts
 from sarcore.experiments.train_config import settings
-from sarcore.experiments.train_kinds import TrainContrastive, TrainGan
+from sarcore.experiments.train_kinds import TrainGan
 from sarcore.experiments.validations import gan_validation
 from sarcore.models import GAN, GANConfig
-from sarcore.models.contrastive import ContrastiveConfig
 
 _AT_ONCE = 256  # patches that are encoded together
 _NORMALISED_BY = 64  # patches by which the features are normalised
-_FEATURES = TrainContrastive(
-    Path(), model=ContrastiveConfig(depth=18, width=16), fit=FitConfig(steps=1, batch_size=64, checkpoint_every=250)
-)
 
 
 def train_gan_on(
@@ -95,18 +91,8 @@ def features_of(
     run = config.features
     if run is None:
         run = run_dir / "features"
-        batch = min(_FEATURES.fit.batch_size, len(patches))
-        fit_config = dataclasses.replace(
-            _FEATURES.fit,
-            steps=config.features_steps,
-            batch_size=batch,
-            seed=config.fit.seed,
-            accelerator=config.fit.accelerator,
-            precision=config.fit.precision,
-            channels_last=config.fit.channels_last,
-        )
-        chosen = dataclasses.replace(_FEATURES, data=config.data, size=encoded(patches, [0]).shape[-1], fit=fit_config)
-        pretrain_on(patches, chosen, run, progress, held_out=held_out, title="features")
+        chosen = dataclasses.replace(config.fit, steps=config.features_steps)
+        pretrain_features(patches, chosen, run, progress, data=config.data, held_out=held_out)
     meta, weights = chosen_weights(run, ("contrastive", "classifier"))
     settings_of = meta["config"]
     return {"features_depth": settings_of["depth"], "features_width": settings_of["width"]}, weights
