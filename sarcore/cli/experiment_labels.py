@@ -36,6 +36,8 @@ def curve(
     generator_steps: int = 5000,
     generator_width: int = 16,
     generator_batch_size: int = 8,
+    pretraining_steps: int = 500,
+    pretraining_width: int = 16,
     depth: int = 18,
     width: int = 64,
     size: int = 0,
@@ -73,6 +75,8 @@ def curve(
         generator_steps: Training steps of every generator.
         generator_width: Filters of the first stage of its discriminator.
         generator_batch_size: Patches per step.
+        pretraining_steps: Steps of the pre-training without labels whose features all discriminators share.
+        pretraining_width: Filters of the first stage of its ResNet-18.
         depth: ResNet layers of the classifiers: 18, 34 or 50.
         width: Filters of their first stage: 64 as published; 16 trains about ten times as fast.
         size: Side to which patches are reduced before the classifiers; 0 leaves them.

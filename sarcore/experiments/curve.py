@@ -11,17 +11,24 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from sarcore.engine.distributed import is_main_process
 from sarcore.experiments.arms import ARMS
 from sarcore.experiments.budget import Kind, plan_steps
 from sarcore.experiments.cells import run_cells
 from sarcore.experiments.curve_config import CurveConfig, GeneratorCell
-from sarcore.experiments.curve_generator import draw_for_cell, generator_trial, train_for_cell
+from sarcore.experiments.curve_generator import (
+    draw_for_cell,
+    generator_trial,
+    pretrain_for_generators,
+    pretraining_trial,
+    train_for_cell,
+)
 from sarcore.experiments.label_cells import LabelCell
 from sarcore.experiments.label_study import StudyData, results_of, train_cell, trial
 from sarcore.experiments.patches import PatchTensor
+from sarcore.experiments.pretraining import PRETRAINING, PretrainingCell
 from sarcore.experiments.progress import Progress
 
 REFERENCE = "flips"
@@ -33,6 +40,7 @@ NAMES = {
     "both": "flips + speckle + GAN",
 }
 GOING_ON = ("data", "fractions", "arms", "seeds")  # may differ: they decide which trainings there are
+AnyCell: TypeAlias = LabelCell | GeneratorCell | PretrainingCell
 
 
 def run_curve(
@@ -70,23 +78,31 @@ class _Curve:
         self.steps: dict[str, int] = {}
         self._generated: tuple[GeneratorCell, PatchTensor] | None = None
 
-    def kinds(self, cells: Sequence[LabelCell | GeneratorCell]) -> list[Kind]:
+    def kinds(self, cells: Sequence[AnyCell]) -> list[Kind]:
         """What costs time, for the plan."""
         config, generators = self.config, sum(isinstance(cell, GeneratorCell) for cell in cells)
+        classifiers = sum(isinstance(cell, LabelCell) for cell in cells)
         classifier = trial(self.data, config.classifier, self.progress)
-        kinds = [Kind("classifier", len(cells) - generators, config.classifier.steps, classifier)]
+        kinds = [Kind("classifier", classifiers, config.classifier.steps, classifier)]
         if generators:
-            kinds.append(
-                Kind("generator", generators, config.generator_steps, generator_trial(config, self.data, self.progress))
+            pretraining, generator = (
+                make(config, self.data, self.progress) for make in (pretraining_trial, generator_trial)
             )
+            kinds.append(Kind(PRETRAINING, 1, config.pretraining_steps, pretraining))
+            kinds.append(Kind("generator", generators, config.generator_steps, generator))
         return kinds
 
-    def run(self, cell: LabelCell | GeneratorCell, folder: Path, place: str) -> dict[str, Any]:
+    def run(self, cell: AnyCell, folder: Path, place: str) -> dict[str, Any]:
         """One training."""
+        if isinstance(cell, PretrainingCell):
+            steps, title = self.steps[PRETRAINING], f"features of the discriminators ({place})"
+            return pretrain_for_generators(self.config, self.data, folder, self.progress, steps=steps, title=title)
         if isinstance(cell, GeneratorCell):
             title = f"GAN, {cell.fraction:g} % of the labels, seed {cell.seed} ({place})"
-            steps = self.steps["generator"]
-            return train_for_cell(cell, self.config, self.data, folder, self.progress, steps=steps, title=title)
+            steps, features = self.steps["generator"], self.run_dir / PretrainingCell(self.config.scenario).name
+            return train_for_cell(
+                cell, self.config, self.data, folder, self.progress, features=features, steps=steps, title=title
+            )
         arm = ARMS[cell.arm]
         return train_cell(
             cell,

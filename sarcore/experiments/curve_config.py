@@ -11,6 +11,7 @@ from sarcore.experiments.arm_names import CurveArm
 from sarcore.experiments.arms import ARMS, ArmTraining
 from sarcore.experiments.label_cells import LabelCell, check_fractions, fraction_name
 from sarcore.experiments.patches import Filter, Scenario
+from sarcore.experiments.pretraining import WIDTH, PretrainingCell
 from sarcore.models.reflectivity import SpeckleMode
 
 _CLASSIFIER = ArmTraining()
@@ -21,7 +22,7 @@ class CurveConfig:
     """Everything that decides the result.
 
     >>> [cell.name for cell in CurveConfig(Path("patches"), fractions=(5,), arms=("flips", "gan"), seeds=1).cells()]
-    ['fraction_05/flips/seed_0', 'fraction_05/generator/seed_0', 'fraction_05/gan/seed_0']
+    ['fraction_05/flips/seed_0', 'pretraining/hard', 'fraction_05/generator/seed_0', 'fraction_05/gan/seed_0']
     """
 
     data: Path
@@ -40,12 +41,16 @@ class CurveConfig:
     generator_steps: int = 5000
     generator_width: int = 16
     generator_batch_size: int = 8
+    pretraining_steps: int = 500
+    """Of the features that all generators share: learnt from all training patches, without a label."""
+    pretraining_width: int = WIDTH
     test_fraction: float = 0.3
     split_seed: int = 0
 
     def __post_init__(self) -> None:
         check_fractions(self.fractions)
-        for name in ("seeds", "synthetic", "generator_steps", "generator_width", "generator_batch_size"):
+        generators = ("generator_steps", "generator_width", "generator_batch_size")
+        for name in ("seeds", "synthetic", *generators, "pretraining_steps", "pretraining_width"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if (
@@ -57,16 +62,21 @@ class CurveConfig:
         if not 0.0 < self.test_fraction < 1.0:
             raise ValueError(f"test_fraction must lie in (0, 1), got {self.test_fraction}")
 
-    def cells(self) -> Iterator[LabelCell | GeneratorCell]:
+    def cells(self) -> Iterator[LabelCell | GeneratorCell | PretrainingCell]:
         """All trainings, those of one seed after the other: what is there of a seed can be compared.
 
-        Arms with generated patches share the generator of their labels and seed, which comes before them.
+        Arms with generated patches share the generator of their labels and seed, which comes before them, and all
+        generators the features that come before the first.
         """
+        pretrained = False
         for seed in range(self.seeds):
             for fraction in sorted(self.fractions):
                 for generated in (False, True):
                     arms = [arm for arm in ARMS if arm in self.arms and ARMS[arm].generated is generated]
                     if arms and generated:
+                        if not pretrained:
+                            yield PretrainingCell(self.scenario)
+                            pretrained = True
                         yield GeneratorCell(fraction, seed)
                     yield from (LabelCell(fraction, arm, seed) for arm in arms)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from sarcore.engine import FitConfig
 from sarcore.engine.distributed import from_main
 from sarcore.experiments.curve_config import CurveConfig, GeneratorCell
 from sarcore.experiments.drawing import draw_patches, load_generator
@@ -17,6 +18,7 @@ from sarcore.experiments.label_study import StudyData
 from sarcore.experiments.label_subsets import hidden
 from sarcore.experiments.mixture import GENERATED
 from sarcore.experiments.patches import PatchTensor
+from sarcore.experiments.pretraining import PRETRAINING, pretrain_features
 from sarcore.experiments.progress import Progress
 from sarcore.experiments.train_kinds import TrainGan
 
@@ -28,10 +30,14 @@ def train_for_cell(
     folder: Path,
     progress: Progress,
     *,
+    features: Path,
     steps: int,
     title: str,
 ) -> dict[str, Any]:
-    """Train the generator of a share and a seed; its last weights count, as those of the classifiers do."""
+    """Train the generator of a share and a seed; its last weights count, as those of the classifiers do.
+
+    ``features`` is the run of the pre-training that all generators share.
+    """
     known = data.known(cell.fraction, cell.seed)
     images, labels = data.train.arrays()
     patches = PatchTensor(images, hidden(labels, known), data.train.radiometry)
@@ -46,7 +52,7 @@ def train_for_cell(
         "checkpoint_every": max(25, min(500, steps // 4)),
         "keep_last": 1,
     }
-    training = TrainGan(data.folder.root, scenario=config.scenario, val_fraction=0.0)
+    training = TrainGan(data.folder.root, scenario=config.scenario, features=features, val_fraction=0.0)
     model = replace(training.model, width=config.generator_width, speckle=config.generator_speckle)
     training = replace(training, model=model, fit=replace(training.fit, **changes))
     meta = {"classes": data.folder.classes, "radiometry": patches.radiometry.to_dict()}
@@ -54,12 +60,33 @@ def train_for_cell(
     return {**facts, "labelled": data.counts(known)}
 
 
+def pretrain_for_generators(
+    config: CurveConfig, data: StudyData, folder: Path, progress: Progress, *, steps: int, title: str
+) -> dict[str, Any]:
+    """Learn the features of all generators from the training patches; their labels play no part."""
+    classifier = config.classifier
+    fit = FitConfig(steps, precision=classifier.precision, channels_last=classifier.channels_last)
+    root, width = data.folder.root, config.pretraining_width
+    return pretrain_features(data.train, fit, folder, progress, data=root, width=width, title=title)
+
+
+def pretraining_trial(config: CurveConfig, data: StudyData, progress: Progress) -> Callable[[int, Path], float]:
+    """What `sarcore.experiments.budget.plan_steps` measures of the pre-training: its seconds per step."""
+
+    def run(steps: int, folder: Path) -> float:
+        found = pretrain_for_generators(config, data, folder, progress, steps=steps, title="measuring a pre-training")
+        return from_main(lambda: float(found["batch_size"]) / float(found["images_per_second"]))
+
+    return run
+
+
 def generator_trial(config: CurveConfig, data: StudyData, progress: Progress) -> Callable[[int, Path], float]:
     """What `sarcore.experiments.budget.plan_steps` measures of a generator: its seconds per step."""
 
     def run(steps: int, folder: Path) -> float:
-        title = "measuring a generator"
-        found = train_for_cell(GeneratorCell(100.0, 0), config, data, folder, progress, steps=steps, title=title)
+        cell, title = GeneratorCell(100.0, 0), "measuring a generator"
+        features = folder.with_name(PRETRAINING)  # measured just before
+        found = train_for_cell(cell, config, data, folder, progress, features=features, steps=steps, title=title)
         draw_for_cell(folder, config, data, progress, seed=0, title=title)
         return from_main(lambda: config.generator_batch_size / float(found["images_per_second"]))
 
