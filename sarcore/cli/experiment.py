@@ -35,6 +35,8 @@ def augmentation(
     generator_steps: int = 5000,
     generator_width: int = 16,
     generator_batch_size: int = 16,
+    pretraining_steps: int = 500,
+    pretraining_width: int = 16,
     scenario: Scenario = "hard",
     filter: Filter = "bicubic",
     preset: PresetName = "sarcore",
@@ -77,6 +79,8 @@ def augmentation(
         generator_steps: Training steps of a generator.
         generator_width: Filters of its first stage.
         generator_batch_size: Patches per step.
+        pretraining_steps: Steps of the pre-training without labels whose features the discriminators of all GANs share.
+        pretraining_width: Filters of the first stage of its ResNet-18.
         scenario: What it learns: simple: crops of half the side; intermediate: patches at half resolution; hard:
             whole patches.
         filter: How generated patches are brought to patch size.

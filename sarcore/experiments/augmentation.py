@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, get_args
 
 from sarcore.data import PatchFolder, Split, check_leakage, patch_cache, split_by_scene
-from sarcore.engine import write_json
+from sarcore.engine import FitConfig, write_json
 from sarcore.engine.distributed import from_main, is_main_process
 from sarcore.errors import DataError
 from sarcore.experiments.arm_names import Target
@@ -24,13 +24,14 @@ from sarcore.experiments.augmentation_pictures import judge_generators, show
 from sarcore.experiments.budget import Kind, plan_steps, same_plan
 from sarcore.experiments.cells import merge_cells, run_cells
 from sarcore.experiments.patches import in_memory
+from sarcore.experiments.pretraining import PRETRAINING, PretrainingCell, pretrain_features
 from sarcore.experiments.progress import Progress
 from sarcore.experiments.runs import RESULTS_FILE, open_run
 from sarcore.experiments.summary import compare_arms, verdict, write_table
 
 TABLE_FILE = "results.csv"
 GOING_ON = ("data", "arms", "targets", "seeds")  # may differ: they decide which trainings there are
-AnyCell: TypeAlias = ArmCell | GeneratorCell
+AnyCell: TypeAlias = ArmCell | GeneratorCell | PretrainingCell
 TITLES = {
     "none": "No augmentation",
     "flips": "Flips",
@@ -119,10 +120,13 @@ class Study:
         arms = [cell for cell in cells if isinstance(cell, ArmCell)]
         kinds = [Kind("classifier", len(arms), config.classifier.steps, self._try_classifier)]
         generators = [cell for cell in cells if isinstance(cell, GeneratorCell)]
+        if any(isinstance(cell, PretrainingCell) for cell in cells):
+            kinds.append(Kind(PRETRAINING, 1, config.pretraining_steps, self._try_pretraining))
         if generators and config.generator_run is None:
 
             def trial(steps: int, folder: Path) -> float:
-                made = self._generator(generators[0], folder, "measurement", steps)
+                features = folder.with_name(PRETRAINING)  # measured just before
+                made = self._generator(generators[0], folder, features, "measurement", steps)
                 return from_main(lambda: config.generator_batch_size / float(made["images_per_second"]))
 
             kinds.append(Kind("generator", len(generators), config.generator_steps, trial))
@@ -136,11 +140,18 @@ class Study:
         )  # fmt: skip
         return from_main(lambda: training.batch_size / float(found["images_per_second"]))
 
+    def _try_pretraining(self, steps: int, folder: Path) -> float:
+        found = self._pretrain(folder, "measurement", steps)
+        return from_main(lambda: float(found["batch_size"]) / float(found["images_per_second"]))
+
     def run(self, cell: AnyCell, folder: Path, place: str) -> dict[str, Any]:
         """One training."""
+        if isinstance(cell, PretrainingCell):
+            return self._pretrain(folder, f"features of the discriminators ({place})", self.steps[PRETRAINING])
         if isinstance(cell, GeneratorCell):
             title = f"generator of {cell.class_name or 'all classes'}, seed {cell.seed} ({place})"
-            return self._generator(cell, folder, title, self.steps.get("generator", 0))
+            features = self.run_dir / PretrainingCell(self.config.scenario).name
+            return self._generator(cell, folder, features, title, self.steps.get("generator", 0))
         wanted = cell.classes(self.counts)
         generated = None
         if wanted:
@@ -155,10 +166,15 @@ class Study:
             self.progress.note(f"{title}: balanced accuracy {100 * result['balanced_accuracy']:.1f} %")
         return result
 
-    def _generator(self, cell: GeneratorCell, folder: Path, title: str, steps: int) -> dict[str, Any]:
-        return make_generator(
-            cell, self.config, self.train, self.counts, folder, self.progress, steps=steps, title=title
-        )
+    def _pretrain(self, folder: Path, title: str, steps: int) -> dict[str, Any]:
+        config = self.config
+        fit = FitConfig(steps, precision=config.classifier.precision, channels_last=config.classifier.channels_last)
+        data, width = config.data, config.pretraining_width
+        return pretrain_features(self.train, fit, folder, self.progress, data=data, width=width, title=title)
+
+    def _generator(self, cell: GeneratorCell, folder: Path, features: Path, title: str, steps: int) -> dict[str, Any]:
+        given = self.config, self.train, self.counts, folder, self.progress
+        return make_generator(cell, *given, features=features, steps=steps, title=title)
 
     def title(self, cell: ArmCell) -> str:
         """What an arm is, in words."""

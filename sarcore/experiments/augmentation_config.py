@@ -10,6 +10,7 @@ from typing import get_args
 from sarcore.experiments.arm_names import ArmName, GeneratorKind, Target
 from sarcore.experiments.arms import ARMS, ArmTraining
 from sarcore.experiments.patches import Filter, Scenario
+from sarcore.experiments.pretraining import WIDTH, PretrainingCell
 from sarcore.models.began_config import PresetName
 from sarcore.models.reflectivity import SpeckleMode
 
@@ -24,7 +25,7 @@ class AugmentationConfig:
 
     >>> config = AugmentationConfig(Path("patches"), arms=("flips", "gan"), targets=("rarest",), seeds=1)
     >>> [cell.name for cell in config.cells({"forest": 20, "water": 90})]
-    ['flips/seed_0', 'generator/all/seed_0', 'gan_rarest/seed_0']
+    ['flips/seed_0', 'pretraining/hard', 'generator/all/seed_0', 'gan_rarest/seed_0']
     """
 
     data: Path
@@ -51,12 +52,15 @@ class AugmentationConfig:
     generator_steps: int = 5000
     generator_width: int = 16
     generator_batch_size: int = 16
+    pretraining_steps: int = 500
+    """Of the features that all GANs share: learnt from the training patches, without their labels."""
+    pretraining_width: int = WIDTH
     test_fraction: float = 0.3
     split_seed: int = 0
 
     def __post_init__(self) -> None:
-        least = ("seeds", "synthetic", "generators", "generator_steps", "generator_width", "generator_batch_size")
-        for name in least:
+        generators = ("generators", "generator_steps", "generator_width", "generator_batch_size")
+        for name in ("seeds", "synthetic", *generators, "pretraining_steps", "pretraining_width"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name, allowed in (("arms", get_args(ArmName)), ("targets", get_args(Target))):
@@ -70,7 +74,7 @@ class AugmentationConfig:
         if not 0.0 < self.test_fraction < 1.0:
             raise ValueError(f"test_fraction must lie in (0, 1), got {self.test_fraction}")
 
-    def cells(self, counts: Mapping[str, int]) -> Iterator[ArmCell | GeneratorCell]:
+    def cells(self, counts: Mapping[str, int]) -> Iterator[ArmCell | GeneratorCell | PretrainingCell]:
         """All trainings, those of one seed after the other, a generator before the arms that need it.
 
         ``counts`` are the training patches of every class.
@@ -80,9 +84,16 @@ class AugmentationConfig:
             for cell in self.arm_cells(seed):
                 for generator in self.generators_of(cell, counts):
                     if generator not in made:
+                        if not made and self.pretrains:
+                            yield PretrainingCell(self.scenario)
                         made.add(generator)
                         yield generator
                 yield cell
+
+    @property
+    def pretrains(self) -> bool:
+        """Whether GANs are trained here, whose discriminators need features."""
+        return self.generator_run is None and self.generator == "gan"
 
     def arm_cells(self, seed: int) -> Iterator[ArmCell]:
         """The classifiers of one seed."""
@@ -100,7 +111,7 @@ class AugmentationConfig:
         classes, seed = cell.classes(counts), cell.seed % self.generators
         if not classes:
             return []
-        if self.generator_run is None and self.generator == "gan":
+        if self.pretrains:
             return [GeneratorCell(None, seed)]
         return [GeneratorCell(name, seed) for name in classes]
 

@@ -37,17 +37,19 @@ def make_generator(
     folder: Path,
     progress: Progress,
     *,
+    features: Path,
     steps: int,
     title: str = "generator",
 ) -> dict[str, Any]:
     """Train the generator of a cell, or take the one that is given, and draw its patches into ``folder/synthetic``.
 
-    ``trained`` are the classes in the order of the labels of ``train``, with their numbers of patches.
+    ``trained`` are the classes in the order of the labels of ``train``, with their numbers of patches. ``features`` is
+    the run of the pre-training that all GANs share.
     """
     began, facts = time.monotonic(), {}
     run = config.generator_run
     if run is None:
-        facts = _train(cell, config, train, list(trained), folder, progress, steps, title)
+        facts = _train(cell, config, train, list(trained), folder, progress, features, steps, title)
         run = folder
     ready = time.monotonic()
     model, meta = load_generator(run)
@@ -86,6 +88,7 @@ def _train(
     classes: list[str],
     folder: Path,
     progress: Progress,
+    features: Path,
     steps: int,
     title: str,
 ) -> dict[str, Any]:
@@ -105,7 +108,7 @@ def _train(
         given["speckle"] = config.generator_speckle
     meta: dict[str, Any] = {"classes": classes, "radiometry": train.radiometry.to_dict()}
     if cell.class_name is None:
-        gan = TrainGan(config.data, scenario=config.scenario, val_fraction=0.0)
+        gan = TrainGan(config.data, scenario=config.scenario, features=features, val_fraction=0.0)
         gan = replace(gan, model=replace(gan.model, **given), fit=replace(gan.fit, **changes))
         return train_gan_on(train, gan, folder, progress, meta=meta, title=title)
     images, labels = train.arrays()
