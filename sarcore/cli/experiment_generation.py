@@ -39,6 +39,8 @@ def generation(
     gan_width: int = 16,
     gan_batch_size: int = 16,
     gan_ema: float = 0.995,
+    pretraining_steps: int = 500,
+    pretraining_width: int = 16,
     features: Annotated[Path | None, arg(metavar="RUN")] = None,
     features_steps: int = 400,
     features_width: int = 16,
@@ -80,6 +82,8 @@ def generation(
         gan_width: Filters of the first stage of its discriminator.
         gan_batch_size: Patches per step.
         gan_ema: Decay of the running mean of its weights; 0 scores the weights themselves.
+        pretraining_steps: Steps of the pre-training without labels whose features the GANs of a scenario share.
+        pretraining_width: Filters of the first stage of its ResNet-18.
         features: Run of a classifier in whose features patches are compared; one is trained without it.
         features_steps: Steps of its training, on the training scenes.
         features_width: Filters of the first stage of that ResNet-18.

@@ -9,12 +9,12 @@ training lies in a folder of its own and is not repeated when the same command i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sarcore.data import PatchFolder, Split, check_leakage, patch_cache, split_by_scene
-from sarcore.engine import Diverged, write_json
+from sarcore.engine import Diverged, FitConfig, write_json
 from sarcore.engine.distributed import from_main, is_main_process
 from sarcore.errors import DataError
 from sarcore.experiments import gan, generation
@@ -26,6 +26,7 @@ from sarcore.experiments.generation_scenario import ScenarioJudge
 from sarcore.experiments.generation_space import Space
 from sarcore.experiments.generation_study_config import Cell, GenerationStudyConfig
 from sarcore.experiments.patches import Scenario, balanced, in_memory
+from sarcore.experiments.pretraining import PretrainingCell, pretrain_features
 from sarcore.experiments.progress import Progress
 from sarcore.experiments.runs import RESULTS_FILE, open_run, read_json
 from sarcore.experiments.set_scores import LEAST
@@ -68,9 +69,10 @@ def run_study(
     done, missing = run_cells(list(config.cells()), study.run, run_dir, progress, minutes=budget)
     if not is_main_process():
         return {}
-    done = [(cell, study.in_this_space(cell, result)) for cell, result in done]
+    made = [(cell, study.in_this_space(cell, result)) for cell, result in done if isinstance(cell, Cell)]
     floors: dict[str, dict[str, Any]] = {scenario: study.floors(scenario) for scenario in config.scenarios}
-    results = {**study.facts(), **summary.summarise(done, floors), "floors": floors, "missing": missing}
+    results = {**study.facts(), **summary.summarise(made, floors), "floors": floors, "missing": missing}
+    results["seconds"] += sum(result["seconds"] for cell, result in done if isinstance(cell, PretrainingCell))
     write_json(run_dir / RESULTS_FILE, results)
     summary.write_table(run_dir / TABLE_FILE, results)
     return results
@@ -96,7 +98,7 @@ def _start(config: GenerationStudyConfig, folder: PatchFolder, run_dir: Path) ->
         split_by_scene(folder, fractions, seed=config.split_seed).save(path)
     split = Split.load(path)
     train, test = (len(_of_class(folder, part, config.class_name)) for part in (split.train, split.test))
-    batch = max(config.training(cell).fit.batch_size for cell in config.cells())
+    batch = max(config.training(cell).fit.batch_size for cell in config.generators())
     if train < max(batch, LEAST) or test < LEAST:
         raise DataError(
             f"{config.data}: {train} patches to learn from and {test} held out are too few for batches of {batch} and "
@@ -200,9 +202,20 @@ class _Study:
         write_json(folder / RESULT, found)
         return found
 
-    def run(self, cell: Cell, folder: Path, place: str) -> dict[str, Any]:
+    def pretrain(self, cell: PretrainingCell, folder: Path, place: str) -> dict[str, Any]:
+        """Learn the features of the discriminators of a scenario from the training scenes; labels play no part."""
+        config, title = self.config, f"features of the discriminators, {cell.scenario} ({place})"
+        fit = FitConfig(config.pretraining_steps, precision=config.precision, channels_last=config.channels_last)
+        data, width = config.data, config.pretraining_width
+        return pretrain_features(self.train, fit, folder, self.progress, data=data, width=width, title=title)
+
+    def run(self, cell: Cell | PretrainingCell, folder: Path, place: str) -> dict[str, Any]:
         """Train one generator and score what it draws; that it diverged is a result, too."""
+        if isinstance(cell, PretrainingCell):
+            return self.pretrain(cell, folder, place)
         training = self.config.training(cell)
+        if isinstance(training, TrainGan):
+            training = replace(training, features=self.run_dir / PretrainingCell(cell.scenario).name)
         title = f"{cell.arm.replace('/', ', ').replace('_', ' ')}, seed {cell.seed} ({place})"
         try:
             facts = self._train(training, folder, title)

@@ -9,6 +9,7 @@ from pathlib import Path
 from sarcore.engine import FitConfig
 from sarcore.experiments.ablation import ABLATION
 from sarcore.experiments.patches import Filter, Precision, Scenario, StudyPreset
+from sarcore.experiments.pretraining import WIDTH, PretrainingCell
 from sarcore.experiments.train_kinds import TrainBegan, TrainClassifier, TrainGan
 from sarcore.models import BEGANConfig, ClassifierConfig, GANConfig
 from sarcore.models.reflectivity import SpeckleMode
@@ -41,6 +42,9 @@ class GenerationStudyConfig:
     gan_width: int = 16
     gan_batch_size: int = 16
     gan_ema: float = 0.995
+    pretraining_steps: int = 500
+    """Of the features of their discriminators, which all GANs of a scenario share."""
+    pretraining_width: int = WIDTH
     features: Path | None = None
     features_steps: int = 400
     features_width: int = 16
@@ -54,7 +58,8 @@ class GenerationStudyConfig:
     channels_last: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("seeds", "ablation_seeds", "samples", "repeats", "features_steps", "features_width"):
+        networks = ("features_steps", "features_width", "pretraining_steps", "pretraining_width")
+        for name in ("seeds", "ablation_seeds", "samples", "repeats", *networks):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("scenarios", "presets"):
@@ -74,8 +79,20 @@ class GenerationStudyConfig:
         for cell in self._of_a_seed(0):
             self.training(cell)  # refuses what no training can have, before anything is written
 
-    def cells(self) -> Iterator[Cell]:
-        """All trainings, those of one seed after the other: what is there of a seed can be compared."""
+    def cells(self) -> Iterator[Cell | PretrainingCell]:
+        """All trainings, those of one seed after the other: what is there of a seed can be compared.
+
+        The features that all GANs of a scenario share come before the first of them.
+        """
+        pretrained: set[Scenario] = set()
+        for cell in self.generators():
+            if cell.preset == "gan" and cell.scenario not in pretrained:
+                pretrained.add(cell.scenario)
+                yield PretrainingCell(cell.scenario)
+            yield cell
+
+    def generators(self) -> Iterator[Cell]:
+        """The generators alone."""
         for seed in range(self.seeds):
             yield from self._of_a_seed(seed)
 
