@@ -21,8 +21,9 @@ SCENES, TRAINING, TRANSLATION = (
 )
 TINY = {
     "train began": "--steps 4 --batch-size 4 --width 4",
-    "train classifier": "--steps 2 --batch-size 4 --depth 18",
-    "train contrastive": "--steps 2 --batch-size 4 --depth 18",
+    "train gan": "--steps 2 --batch-size 4 --width 4",
+    "train classifier": "--steps 2 --batch-size 4 --depth 18 --width 8",
+    "train contrastive": "--steps 2 --batch-size 4 --depth 18 --width 8",
     "train --from": "--steps 2 --batch-size 4",
     "bench-loader": "--seconds 0.1 --batch-size 4",
     "generate": "--count 8",
