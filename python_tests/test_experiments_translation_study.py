@@ -14,9 +14,10 @@ from sarcore.data import PairedFolder, Split, write_image
 from sarcore.errors import DataError, SarcoreError
 from sarcore.experiments import translation_study
 from sarcore.experiments.progress import Silent
+from sarcore.experiments.summary import interval
 from sarcore.experiments.translation_study import registered, run_study
 from sarcore.experiments.translation_study_config import Cell, TranslationStudyConfig
-from sarcore.experiments.translation_summary import crossing, interval, overtaking, overtakings, rows_of, sentence
+from sarcore.experiments.translation_summary import crossing, overtaking, overtakings, rows_of, sentence
 from sarcore.report import write_report
 
 SCENES = ("alpha", "beta", "gamma", "delta")

@@ -18,8 +18,7 @@ from sarcore.experiments.augmentation_config import AugmentationConfig, Generato
 from sarcore.experiments.drawing import load_generator
 from sarcore.experiments.gan import train_gan_on
 from sarcore.experiments.generation import train_generator
-from sarcore.experiments.mixture import GENERATED
-from sarcore.experiments.patches import Patches, PatchTensor
+from sarcore.experiments.patches import GENERATED, Patches, PatchTensor
 from sarcore.experiments.progress import Progress
 from sarcore.experiments.runs import trained_on, weights_text
 from sarcore.experiments.synthetic import class_names, draw_set

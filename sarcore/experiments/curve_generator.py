@@ -16,8 +16,7 @@ from sarcore.experiments.drawing import draw_patches, load_generator
 from sarcore.experiments.gan import train_gan_on
 from sarcore.experiments.label_study import StudyData
 from sarcore.experiments.label_subsets import hidden
-from sarcore.experiments.mixture import GENERATED
-from sarcore.experiments.patches import PatchTensor
+from sarcore.experiments.patches import GENERATED, PatchTensor
 from sarcore.experiments.pretraining import PRETRAINING, pretrain_features
 from sarcore.experiments.progress import Progress
 from sarcore.experiments.train_kinds import TrainGan

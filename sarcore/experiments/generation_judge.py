@@ -10,7 +10,8 @@ from torch import Tensor
 
 from sarcore.errors import DataError
 from sarcore.experiments.generation_space import Known, Space, batches
-from sarcore.experiments.set_scores import BETTER, LEAST, ImageSet, plain, score_sets
+from sarcore.experiments.set_scores import BETTER, LEAST, ImageSet, score_sets
+from sarcore.experiments.summary import plain
 from sarcore.metrics import FeatureSet, estimate_looks, memorisation
 
 Scores = dict[str, dict[str, float | None]]

@@ -13,11 +13,9 @@ from sarcore.engine import image_grid
 from sarcore.experiments.drawing import GenerativeModel, draw_patches
 from sarcore.experiments.generation_judge import Judge
 from sarcore.experiments.generation_space import Enlarged, Images, Known, Space
-from sarcore.experiments.patches import Filter, Patches, PatchTensor, Scenario, ScenarioPatches, encoded
+from sarcore.experiments.patches import GENERATED, Filter, Patches, PatchTensor, Scenario, ScenarioPatches, encoded
 from sarcore.experiments.progress import Progress
-from sarcore.ops import Radiometry
 
-GENERATED = Radiometry("digital", 0.0, 255.0)  # generated patches are 8 bit of the encoded range
 _COLUMNS = 4  # patches of a class in a picture
 _ROWS = 6  # of patches without classes
 

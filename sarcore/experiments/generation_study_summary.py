@@ -13,7 +13,7 @@ from sarcore.engine import write_bytes
 from sarcore.experiments.ablation import ABLATION
 from sarcore.experiments.generation_study_config import Cell
 from sarcore.experiments.set_scores import BETTER
-from sarcore.experiments.translation_summary import interval
+from sarcore.experiments.summary import interval
 
 KID_RATIO, ENL_ERROR, EMD = 1.5, 0.10, 0.02
 """What a solved scenario keeps to: SAR-KID by that of real patches of other scenes, error of the looks, grey values."""

@@ -7,10 +7,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sarcore.errors import DataError
-from sarcore.experiments.patches import Patches, PatchTensor
+from sarcore.experiments.patches import GENERATED, Patches, PatchTensor
 from sarcore.ops import Radiometry, encode
 
-GENERATED = Radiometry("digital", 0.0, 255.0)  # generated patches are kept as 8 bit of the encoded range
 _ENCODED = Radiometry("digital", 0.0, 1.0)
 
 

@@ -17,6 +17,7 @@ Scenario = Literal["simple", "intermediate", "hard"]
 Filter = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]  # as the engine has it, which commands need not load
 StudyPreset = Literal["sarcore", "marmanis", "berthelot", "gan"]  # what a study trains: a BEGAN of a preset, or a GAN
+GENERATED = Radiometry("digital", 0.0, 255.0)  # generated patches are kept as 8 bit of the encoded range
 _AT_ONCE = 256  # patches that are encoded together
 
 

@@ -15,8 +15,10 @@ from sarcore.data.card import read_card
 from sarcore.engine import image_grid
 from sarcore.errors import DataError
 from sarcore.experiments.features import classifier_features
+from sarcore.experiments.patches import GENERATED
 from sarcore.experiments.progress import Progress
-from sarcore.experiments.set_scores import BETTER, LEAST, ImageSet, plain, score_sets
+from sarcore.experiments.set_scores import BETTER, LEAST, ImageSet, score_sets
+from sarcore.experiments.summary import plain
 from sarcore.metrics import FeatureSet, SARFeatures, against_floor, memorisation
 from sarcore.models import ClassifierConfig
 from sarcore.ops import Radiometry
@@ -113,9 +115,7 @@ def _open(data: Path, meta: dict[str, Any]) -> PatchFolder:
     What `sarcore generate` wrote is that scale already, in 8 bit; the rest is encoded with the run's radiometry.
     """
     made = read_card(data).generated
-    return PatchFolder.open(
-        data, radiometry=Radiometry("digital", 0.0, 255.0) if made else Radiometry.from_dict(meta["radiometry"])
-    )
+    return PatchFolder.open(data, radiometry=GENERATED if made else Radiometry.from_dict(meta["radiometry"]))
 
 
 def _same_classes(folder: PatchFolder, made: PatchFolder, progress: Progress) -> PatchFolder:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -96,12 +95,3 @@ def pixel_scores(real: Iterable[Tensor], generated: Iterable[Tensor], config: Cl
                 metric.update(images, real=is_real)
             looks.update(images * (high - low) + low, real=is_real)
     return {name: float(metric.compute()) for name, metric in (metrics | {"enl_error": looks}).items()}
-
-
-def plain(value: float) -> float | None:
-    """The number as JSON can hold it.
-
-    >>> plain(0.5), plain(math.nan)
-    (0.5, None)
-    """
-    return value if math.isfinite(value) else None

@@ -75,6 +75,15 @@ def _recalls(runs: Sequence[Sequence[Mapping[str, Any]]], classes: Sequence[str]
     }
 
 
+def plain(value: float) -> float | None:
+    """The number as JSON can hold it.
+
+    >>> plain(0.5), plain(math.nan)
+    (0.5, None)
+    """
+    return value if math.isfinite(value) else None
+
+
 def interval(values: Sequence[float]) -> dict[str, Any]:
     """Mean and the bounds of Student's 95 % interval, ready for JSON; of a single value there are no bounds.
 
@@ -82,8 +91,7 @@ def interval(values: Sequence[float]) -> dict[str, Any]:
     {'mean': 0.5, 'low': None, 'high': None, 'n': 1}
     """
     found = mean_interval(values)
-    low, high = (bound if math.isfinite(bound) else None for bound in (found.low, found.high))
-    return {"mean": found.mean, "low": low, "high": high, "n": found.n}
+    return {"mean": found.mean, "low": plain(found.low), "high": plain(found.high), "n": found.n}
 
 
 def scene_bootstrap(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,6 +19,7 @@ from sarcore.engine.validation import run_validation
 from sarcore.errors import CheckpointError
 from sarcore.experiments.progress import Progress
 from sarcore.experiments.runs import RESULTS_FILE, chosen_weights, fit_facts, start_run, weights_text
+from sarcore.experiments.summary import plain
 from sarcore.experiments.train_config import settings
 from sarcore.experiments.train_kinds import TrainCycleGAN, TrainPix2Pix
 from sarcore.experiments.translation_pairs import Pairs, open_pairs, part_of, split_pairs, without_partners
@@ -113,7 +113,7 @@ def train_on_pairs(
     run = functools.partial(fit, on_step=progress.step, on_note=progress.note)
     result = run(task, views or views_of(train, config), config.fit, run_dir, validation=validation, meta=meta)
     task.load_state_dict(load_weights(result.best or result.checkpoint, kind=config.KIND)[1])
-    return task, {**fit_facts(result), "last": _finite(result.last_logs)}
+    return task, {**fit_facts(result), "last": {name: plain(value) for name, value in result.last_logs.items()}}
 
 
 def views_of(train: Pairs, config: TrainTranslation) -> PairViews:
@@ -161,11 +161,7 @@ def scores_of(model: torch.nn.Module, pairs: Pairs, config: TrainTranslation) ->
     """All metrics of the validation of a model or a baseline on these images; None where there is no number."""
     device = next(model.parameters(), torch.empty(0)).device
     found, _ = run_validation(model, validation_of(pairs, config), device=device)
-    return _finite(found)
-
-
-def _finite(numbers: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: value if math.isfinite(value) else None for name, value in numbers.items()}
+    return {name: plain(value) for name, value in found.items()}
 
 
 def shown_pairs(pairs: Pairs, crop: int, count: int = SHOWN) -> tuple[Tensor, Tensor]:

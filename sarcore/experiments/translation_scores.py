@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 from sarcore.data import PairedFolder
 from sarcore.errors import DataError
 from sarcore.experiments.features import classifier_features
+from sarcore.experiments.summary import plain
 from sarcore.experiments.translation_validation import EncodedENLError, Translating
 from sarcore.metrics import (
     HistogramEMD,
@@ -102,4 +102,4 @@ def judge(model: Translating, pairs: PairedFolder, direction: Direction, space: 
     scores |= {name: float(metric.compute()) for name, metric in sets.items()}
     if direction == "BtoA" and space is not None:
         scores["sar_kid"] = space.distance(targets, made)
-    return Judged({name: value if math.isfinite(value) else None for name, value in scores.items()}, images, made)
+    return Judged({name: plain(value) for name, value in scores.items()}, images, made)

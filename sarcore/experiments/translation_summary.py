@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sarcore.engine import write_bytes
-from sarcore.experiments.summary import interval as interval
+from sarcore.experiments.summary import interval, plain
 from sarcore.experiments.translation_scores import HIGHER_IS_BETTER, PER_IMAGE
 from sarcore.experiments.translation_study_config import Cell
 
@@ -90,18 +90,14 @@ def overtaking(
     found = np.array([crossing(shifts, row) for row in means])
     low, high = np.percentile(found, [2.5, 97.5], method="nearest")
     return {
-        "shift": _finite(crossing(shifts, gaps.mean((1, 2)))),
-        "low": _finite(float(low)),
-        "high": _finite(float(high)),
+        "shift": plain(crossing(shifts, gaps.mean((1, 2)))),
+        "low": plain(float(low)),
+        "high": plain(float(high)),
         "within": float(np.isfinite(found).mean()),
         "largest": max(shifts),
         "seeds": gaps.shape[1],
         "scenes": len(names),
     }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def overtakings(
