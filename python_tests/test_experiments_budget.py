@@ -95,23 +95,85 @@ def test_a_budget_that_is_too_small_is_said(tmp_path, clock):
 
 
 def test_what_a_stopped_measurement_left_is_removed(tmp_path, clock):
-    (tmp_path / "trials" / "classifier").mkdir(parents=True)
+    (tmp_path / "trials" / "classifier" / "checkpoints").mkdir(parents=True)
     plan_steps(kinds(clock, []), tmp_path, Silent(), minutes=60.0)
     assert [path.name for path in tmp_path.iterdir()] == [PLAN_FILE]
 
 
+def study(folder, **settings):
+    """A run folder with settings and nothing else."""
+    folder.mkdir()
+    (folder / "run.json").write_text(json.dumps({"config": {"lr": 0.1, **settings}}))
+    return folder
+
+
+def finish_cell(folder):
+    (folder / "flips" / "seed_0").mkdir(parents=True)
+    (folder / "flips" / "seed_0" / "result.json").write_text("{}")
+
+
 def test_parts_of_a_study_have_one_plan(tmp_path, clock):
-    mine, theirs, none = (tmp_path / name for name in ("mine", "theirs", "none"))
-    for folder in (mine, theirs, none):
-        folder.mkdir()
+    mine, theirs, none = (study(tmp_path / name) for name in ("mine", "theirs", "none"))
     plan_steps(kinds(clock, []), theirs, Silent(), minutes=60.0)
     same_plan(mine, [theirs])  # an empty folder takes it
     assert (mine / PLAN_FILE).read_bytes() == (theirs / PLAN_FILE).read_bytes()
     with pytest.raises(SarcoreError, match="none: its cells were trained by another plan"):
         same_plan(mine, [theirs, none])
-    other = tmp_path / "other"
-    (other / "flips" / "seed_0").mkdir(parents=True)
-    (other / "flips" / "seed_0" / "result.json").write_text("{}")
+    other = study(tmp_path / "other")
+    finish_cell(other)
     with pytest.raises(SarcoreError, match="theirs: its cells were trained by another plan than those of"):
         same_plan(other, [theirs])
     assert not (other / PLAN_FILE).exists()
+
+
+def test_the_plan_of_another_study_is_not_taken(tmp_path, clock):
+    mine, theirs = study(tmp_path / "mine"), study(tmp_path / "theirs", lr=0.2)
+    plan_steps(kinds(clock, []), theirs, Silent(), minutes=60.0)
+    with pytest.raises(SarcoreError, match="another study than .*mine; they differ in lr"):
+        same_plan(mine, [theirs])
+    assert not (mine / PLAN_FILE).exists()
+    same_plan(mine, [theirs], ["lr"])
+    assert (mine / PLAN_FILE).exists()
+
+
+def test_a_kind_that_comes_later_is_shortened_as_the_others_are(tmp_path, clock):
+    trials = []
+    classifier, generator = kinds(clock, trials)
+    first, _ = plan_steps([classifier], tmp_path, Silent(), minutes=15.0)
+    assert 10 < first["classifier"] < 400
+    measured = len(trials)
+    steps, plan = plan_steps([classifier, generator], tmp_path, Silent(), minutes=15.0)
+    assert steps == {**first, "generator": int(first["classifier"] / 400 * 5000)}
+    assert len(trials) == measured
+    assert "These are without the generator, which came later." in plan["text"]
+    assert json.loads((tmp_path / PLAN_FILE).read_text()) == plan
+    assert plan_steps([classifier], tmp_path, Silent(), minutes=None) == (steps, plan)
+
+
+def test_a_part_without_a_kind_takes_its_steps_from_the_other(tmp_path, clock):
+    mine, theirs, third = (study(tmp_path / name) for name in ("mine", "theirs", "third"))
+    classifier, generator = kinds(clock, [])
+    plan_steps([classifier], mine, Silent(), minutes=15.0)
+    for folder in (theirs, third):
+        shutil.copy(mine / PLAN_FILE, folder / PLAN_FILE)
+    finish_cell(mine)
+    steps, plan = plan_steps([classifier, generator], theirs, Silent(), minutes=None)
+    same_plan(mine, [theirs])
+    assert plan_steps([classifier, generator], mine, Silent(), minutes=None) == (steps, plan)
+    changed = json.loads((theirs / PLAN_FILE).read_text())
+    changed["kinds"]["generator"]["steps"] += 1
+    (third / PLAN_FILE).write_text(json.dumps(changed))
+    with pytest.raises(SarcoreError, match="third: its cells were trained by another plan"):
+        same_plan(mine, [third])
+
+
+@pytest.mark.parametrize("left", ["flips/seed_0/result.json", "flips/seed_0/checkpoints/step_000025/meta.json"])
+def test_no_budget_comes_over_trainings_that_have_all_their_steps(tmp_path, clock, left):
+    (tmp_path / left).parent.mkdir(parents=True)
+    (tmp_path / left).write_text("{}")
+    trials = []
+    with pytest.raises(SarcoreError, match="begun without a budget and take all steps .* choose another folder"):
+        plan_steps(kinds(clock, trials), tmp_path, Silent(), minutes=60.0)
+    assert not trials
+    assert not (tmp_path / PLAN_FILE).exists()
+    assert plan_steps(kinds(clock, trials), tmp_path, Silent(), minutes=None)[0]["classifier"] == 400

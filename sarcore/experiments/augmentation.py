@@ -110,7 +110,7 @@ class Study:
 
     def merge(self, others: Sequence[Path]) -> None:
         """Take the cells of other parts of the study."""
-        same_plan(self.run_dir, others)
+        same_plan(self.run_dir, others, GOING_ON)
         copied = merge_cells(self.run_dir, others, GOING_ON)
         self.progress.note(f"{copied} cells were copied.")
 

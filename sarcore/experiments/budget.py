@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sarcore.engine import write_bytes, write_json
+from sarcore.engine import write_json
 from sarcore.engine.distributed import from_main, is_main_process
 from sarcore.errors import SarcoreError
-from sarcore.experiments.cells import RESULT
+from sarcore.experiments.cells import RESULT, check_same_study
 from sarcore.experiments.progress import Progress
 from sarcore.experiments.runs import read_json
 
@@ -45,9 +45,11 @@ def plan_steps(
 
     Without ``minutes`` and without a plan in the folder the steps are those of the settings. With ``minutes`` a few
     steps of every kind are measured, once: the plan is kept as ``plan.json`` in the run folder, and holds whenever the
-    study goes on, there or in a copy of the folder elsewhere, whatever ``minutes`` says then.
+    study goes on, there or in a copy of the folder elsewhere, whatever ``minutes`` says then. A kind that is asked for
+    later is added to the plan, shortened as the others are.
 
-    All kinds are shortened by the same factor. Raises ``ValueError`` for minutes that are not positive.
+    All kinds are shortened by the same factor. Raises ``ValueError`` for minutes that are not positive, and
+    ``SarcoreError`` for ``minutes`` where trainings were begun without: theirs would be longer than the planned ones.
     """
     if minutes is not None and not 0.0 < minutes < math.inf:
         raise ValueError(f"the budget must be a positive number of minutes, got {minutes}")
@@ -57,12 +59,47 @@ def plan_steps(
         return {kind.name: kind.steps for kind in kinds}, None
     if known is None:
         assert minutes is not None
+        from_main(lambda: _check_not_begun(run_dir))
         measured = _measured(kinds, run_dir, progress)
-        known = from_main(lambda: _planned(kinds, measured, minutes))
-        if is_main_process():
-            write_json(path, known)
+        plan = from_main(lambda: _planned(kinds, measured, minutes))
+    else:
+        plan = _with_added(known, kinds)
+    if plan != known and is_main_process():
+        write_json(path, plan)
+    known = plan
     progress.note(known["text"])
     return {name: one["steps"] for name, one in known["kinds"].items()}, known
+
+
+def _check_not_begun(run_dir: Path) -> None:
+    """Raise ``SarcoreError`` where a training was begun, beside measurements that were stopped."""
+    begun = [path.relative_to(run_dir) for name in (RESULT, "checkpoints") for path in run_dir.rglob(name)]
+    if any(place.parts[0] != _TRIALS for place in begun):
+        raise SarcoreError(
+            f"{run_dir}: its trainings were begun without a budget and take all steps of the settings; go on without "
+            "--budget, or choose another folder with --out"
+        )
+
+
+def _with_added(plan: dict[str, Any], kinds: Sequence[Kind]) -> dict[str, Any]:
+    """The plan with the kinds that it does not have yet, which nobody measured."""
+    first = next(iter(plan["kinds"].values()))
+    factor = first["steps"] / first["steps_of_the_settings"]
+    added = {
+        kind.name: {
+            "trainings": kind.trainings,
+            "steps": _shortened(kind, factor),
+            "steps_of_the_settings": kind.steps,
+        }
+        for kind in kinds
+        if kind.name not in plan["kinds"]
+    }
+    extended = {**plan, "kinds": {**plan["kinds"], **added}}
+    return {**extended, "text": sentence(extended)} if added else plan
+
+
+def _shortened(kind: Kind, factor: float) -> int:
+    return max(min(LEAST_STEPS, kind.steps), int(factor * kind.steps))
 
 
 def _measured(kinds: Sequence[Kind], run_dir: Path, progress: Progress) -> dict[str, tuple[float, float, float]]:
@@ -92,7 +129,7 @@ def _planned(kinds: Sequence[Kind], measured: dict[str, tuple[float, float, floa
     planned = {
         kind.name: {
             "trainings": kind.trainings,
-            "steps": max(min(LEAST_STEPS, kind.steps), int(factor * kind.steps)),
+            "steps": _shortened(kind, factor),
             "steps_of_the_settings": kind.steps,
             "seconds_per_step": measured[kind.name][0],
             "seconds_beside_the_steps": measured[kind.name][1],
@@ -110,7 +147,7 @@ def _planned(kinds: Sequence[Kind], measured: dict[str, tuple[float, float, floa
 def sentence(plan: dict[str, Any]) -> str:
     """What a plan says.
 
-    >>> kind = {"trainings": 50, "steps": 380, "steps_of_the_settings": 400}
+    >>> kind = {"trainings": 50, "steps": 380, "steps_of_the_settings": 400, "seconds_per_step": 0.09}
     >>> sentence({"minutes": 30, "expected_minutes": 28.41, "kinds": {"classifier": kind}})
     'Budget of 30 minutes: 50 times 380 of 400 steps of the classifier, 28.4 minutes expected.'
     """
@@ -118,9 +155,12 @@ def sentence(plan: dict[str, Any]) -> str:
         f"{one['trainings']} times {one['steps']} of {one['steps_of_the_settings']} steps of the {name}"
         for name, one in plan["kinds"].items()
     ]
+    later = " and ".join(name for name, one in plan["kinds"].items() if "seconds_per_step" not in one)
+    late = f" These are without the {later}, which came later." if later else ""
     over = " This is more than the budget: fewer seeds or arms would fit." if _exceeds(plan) else ""
     return (
         f"Budget of {plan['minutes']:g} minutes: {', '.join(parts)}, {plan['expected_minutes']:.1f} minutes expected."
+        + late
         + over
     )
 
@@ -129,23 +169,36 @@ def _exceeds(plan: dict[str, Any]) -> bool:
     return bool(plan["expected_minutes"] > plan["minutes"])
 
 
-def same_plan(run_dir: Path, others: Sequence[Path]) -> None:
+def same_plan(run_dir: Path, others: Sequence[Path], may_change: Sequence[str] = ()) -> None:
     """Raise ``SarcoreError`` where another part of the study has another plan: call it before `merge_cells`.
 
-    A run folder without a cell of its own takes the plan of the first of the others.
+    A run folder without a cell of its own takes the plan of the first of the others, and any takes from the others
+    the kinds that its own plan lacks. ``may_change`` as `merge_cells` has it; folders with another study are refused
+    before anything is written.
     """
-    own = run_dir / PLAN_FILE
-    theirs = next((other / PLAN_FILE for other in others if (other / PLAN_FILE).is_file()), None)
-    if theirs is not None and not own.is_file() and not any(run_dir.rglob(RESULT)):
-        write_bytes(own, theirs.read_bytes())
+    check_same_study(run_dir, others, may_change)
+    own, path = _plan(run_dir), run_dir / PLAN_FILE
+    plan = own
+    if plan is None and not any(run_dir.rglob(RESULT)):
+        plan = next((found for found in map(_plan, others) if found is not None), None)
     for other in others:
-        if _steps(other) != _steps(run_dir):
+        theirs = _plan(other)
+        if (plan is None) != (theirs is None) or (plan is not None and theirs is not None and _differ(plan, theirs)):
             raise SarcoreError(
                 f"{other}: its cells were trained by another plan than those of {run_dir}; copy {PLAN_FILE} of one "
                 "into the new run folder of the other before a study with --budget goes on elsewhere"
             )
+        if plan is not None and theirs is not None:
+            plan = {**plan, "kinds": {**theirs["kinds"], **plan["kinds"]}}
+    if plan is not None and plan != own:
+        write_json(path, {**plan, "text": sentence(plan)})
 
 
-def _steps(run_dir: Path) -> dict[str, int] | None:
+def _plan(run_dir: Path) -> dict[str, Any] | None:
     path = run_dir / PLAN_FILE
-    return {name: one["steps"] for name, one in read_json(path)["kinds"].items()} if path.is_file() else None
+    return read_json(path) if path.is_file() else None
+
+
+def _differ(plan: dict[str, Any], other: dict[str, Any]) -> bool:
+    one, two = plan["kinds"], other["kinds"]
+    return any(one[name]["steps"] != two[name]["steps"] for name in one.keys() & two.keys())

@@ -70,13 +70,7 @@ def merge_cells(run_dir: Path, others: Sequence[Path], may_change: Sequence[str]
     A cell that is there already is kept. ``may_change`` names the settings that may differ, as those that only decide
     which cells there are. Raises ``SarcoreError`` for a folder with another study, before anything is copied.
     """
-    own = _settings(run_dir, may_change)
-    for other in others:
-        if other.resolve() == run_dir.resolve():
-            raise SarcoreError(f"{other}: is the study itself; name folders with other cells of it")
-        theirs = _settings(other, may_change)
-        if differing := sorted(name for name in own.keys() | theirs.keys() if own.get(name) != theirs.get(name)):
-            raise SarcoreError(f"{other}: holds another study than {run_dir}; they differ in {', '.join(differing)}")
+    check_same_study(run_dir, others, may_change)
     copied = 0
     for other in others:
         for result in sorted(other.rglob(RESULT)):
@@ -90,6 +84,17 @@ def merge_cells(run_dir: Path, others: Sequence[Path], may_change: Sequence[str]
             part.rename(target)
             copied += 1
     return copied
+
+
+def check_same_study(run_dir: Path, others: Sequence[Path], may_change: Sequence[str] = ()) -> None:
+    """Raise ``SarcoreError`` unless all of the others hold the study of ``run_dir``, in folders of their own."""
+    own = _settings(run_dir, may_change)
+    for other in others:
+        if other.resolve() == run_dir.resolve():
+            raise SarcoreError(f"{other}: is the study itself; name folders with other cells of it")
+        theirs = _settings(other, may_change)
+        if differing := sorted(name for name in own.keys() | theirs.keys() if own.get(name) != theirs.get(name)):
+            raise SarcoreError(f"{other}: holds another study than {run_dir}; they differ in {', '.join(differing)}")
 
 
 def _settings(run_dir: Path, may_change: Sequence[str]) -> dict[str, Any]:

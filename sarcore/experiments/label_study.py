@@ -80,7 +80,7 @@ class StudyData:
         def begin() -> Split:
             open_run(run_dir, command, recorded, folder, range(config.seeds), may_change=may_change)
             if merge:
-                same_plan(run_dir, merge)
+                same_plan(run_dir, merge, may_change)
                 progress.note(f"{merge_cells(run_dir, merge, may_change)} cells were copied.")
             path = run_dir / "split.json"
             if path.is_file():
