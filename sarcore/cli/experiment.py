@@ -49,6 +49,8 @@ def augmentation(
     balance: float = 0.5,
     share: float = 0.5,
     speckle_looks: tuple[float, float] = (8.0, 32.0),
+    speckle_p: float = 0.5,
+    speckle_oversampling: float = 0.0,
     init: str = "random",
     test_fraction: float = 0.3,
     split_seed: int = 0,
@@ -95,6 +97,8 @@ def augmentation(
             1 all alike.
         share: Largest share of the items of a class that generated patches take.
         speckle_looks: Looks of the speckle that is multiplied, lowest and highest.
+        speckle_p: Probability that a patch of the arms with speckle is speckled.
+        speckle_oversampling: Width of that speckle's gaussian point spread, pixels; 0: white. See sarcore looks.
         init: "random", a file of ImageNet weights (.safetensors or .pth), or a sarcore run.
         test_fraction: Share of the patches whose scenes are kept for the test.
         split_seed: Seed of the split by scene.
@@ -109,8 +113,9 @@ def augmentation(
 
     run_dir = settings.pop("out") or Path("runs") / f"{data.resolve().name}-augmentation"
     asked = settings.pop("budget"), settings.pop("merge")
-    shared = ("depth", "width", "size", "balance", "share", "speckle_looks", "init", "precision", "channels_last")
-    training = {name: settings.pop(name) for name in shared}
+    shared = ("depth", "width", "size", "balance", "share", "init", "precision", "channels_last")
+    speckle = ("speckle_looks", "speckle_p", "speckle_oversampling")
+    training = {name: settings.pop(name) for name in (*shared, *speckle)}
     training |= {name: settings.pop(f"classifier_{name}") for name in ("steps", "batch_size", "lr")}
     compare(AugmentationConfig(**settings, classifier=ArmTraining(**training)), run_dir, *asked)
 

@@ -47,6 +47,8 @@ def curve(
     balance: float = 0.5,
     share: float = 0.5,
     speckle_looks: tuple[float, float] = (8.0, 32.0),
+    speckle_p: float = 0.5,
+    speckle_oversampling: float = 0.0,
     init: str = "random",
     test_fraction: float = 0.3,
     split_seed: int = 0,
@@ -86,6 +88,8 @@ def curve(
         balance: How far the classes are evened out: 0 as they are, 0.5 by the root of their frequency, 1 all alike.
         share: Largest share that generated patches take of what a class shows.
         speckle_looks: Least and most looks of the speckle of the arms with speckle.
+        speckle_p: Probability that a patch of these arms is speckled.
+        speckle_oversampling: Width of that speckle's gaussian point spread, pixels; 0: white. See sarcore looks.
         init: "random", a file of ImageNet weights (.safetensors or .pth), or a sarcore run; of all classifiers.
         test_fraction: Share of the patches whose scenes are kept for the test.
         split_seed: Seed of the split by scene.
@@ -109,7 +113,8 @@ def _classifier(settings: dict[str, Any]) -> Any:
 
     shared = {name: settings.pop(name) for name in ("depth", "width", "size", "balance", "precision", "channels_last")}
     own = {name: settings.pop(f"classifier_{name}") for name in ("steps", "batch_size", "lr")}
-    more = {name: settings.pop(name) for name in ("share", "speckle_looks", "init") if name in settings}
+    speckle = ("speckle_looks", "speckle_p", "speckle_oversampling")
+    more = {name: settings.pop(name) for name in ("share", *speckle, "init") if name in settings}
     return ArmTraining(**shared, **own, **more)
 
 

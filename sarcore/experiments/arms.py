@@ -73,6 +73,10 @@ class ArmTraining:
     """Largest share that generated patches take of the items of a class with real ones."""
     speckle_looks: tuple[float, float] = (8.0, 32.0)
     """Looks of the speckle that the arms with speckle multiply."""
+    speckle_p: float = 0.5
+    """Probability of it, for each patch anew."""
+    speckle_oversampling: float = 0.0
+    """Width of its gaussian point spread, pixels; 0: white."""
     init: str = "random"
     """"random", a file of ImageNet weights (.safetensors or .pth), or a sarcore run."""
     precision: Precision = "32-true"
@@ -100,6 +104,8 @@ class ArmTraining:
             warmup_steps=min(50, steps // 10),
             augment=augment,
             speckle_looks=self.speckle_looks,
+            speckle_p=self.speckle_p,
+            speckle_oversampling=self.speckle_oversampling,
         )
         fit = FitConfig(
             steps=steps,

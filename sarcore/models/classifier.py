@@ -59,6 +59,10 @@ class ClassifierConfig:
     """flips: each patch along azimuth and along range with probability 1/2; speckle: flips, and more speckle; none."""
     speckle_looks: tuple[float, float] = (8.0, 32.0)
     """Looks of the added speckle; patches of 4 looks are left with an equivalent 2.5 to 3.5."""
+    speckle_p: float = 0.5
+    """Probability of it: patches as they are must be met in the training, since they are what is classified later."""
+    speckle_oversampling: float = 0.0
+    """Width of its gaussian point spread, pixels, 1 to 10, as `sarcore looks` finds it in the patches; 0: white."""
     domain: Domain = "amplitude"
     """What the values of the patches are linear in: where speckle is multiplied, or added in decibels."""
     limits: tuple[float, float] = (0.0, 1.0)
@@ -77,6 +81,12 @@ class ClassifierConfig:
             raise ValueError(
                 f"class_weights must be one weight of 0 or more for each of the {self.classes} classes, "
                 f"{self.class_weights} was given."
+            )
+        if not 0.0 <= self.speckle_p <= 1.0:
+            raise ValueError(f"speckle_p must lie in [0, 1], {self.speckle_p} was given.")
+        if self.speckle_oversampling and not 1.0 <= self.speckle_oversampling <= 10.0:
+            raise ValueError(
+                f"speckle_oversampling must be 0 or 1 to 10 pixels, {self.speckle_oversampling} was given."
             )
         low, high = self.limits
         if not low < high or (self.augment == "speckle" and self.domain != "db" and low < 0):
@@ -121,7 +131,8 @@ class Classifier(nn.Module):
             config.depth, channels=config.channels, classes=config.classes, head=config.head, width=config.width
         )
         self.flip = RandomFlip(seed=0)
-        self.speckle = RandomSpeckle(config.speckle_looks, config.domain, seed=0)
+        psf = ("gaussian", config.speckle_oversampling) if config.speckle_oversampling else None
+        self.speckle = RandomSpeckle(config.speckle_looks, config.domain, p=config.speckle_p, seed=0, psf=psf)
         self.register_buffer("mean", torch.tensor(float(data_mean)))
         self.register_buffer("std", torch.tensor(float(data_std)))
 
