@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from sarcore.cli import tables
-from sarcore.cli.progress import ConsoleProgress
+from sarcore.cli.study import run_and_show, taken_classifier
 from sarcore.experiments.arm_names import ArmName, GeneratorKind, Target
 from sarcore.experiments.patches import Filter, Precision, Scenario
 from sarcore.models.began_config import PresetName
@@ -16,7 +16,6 @@ from sarcore.models.reflectivity import SpeckleMode
 
 if TYPE_CHECKING:
     from sarcore.experiments.augmentation_config import AugmentationConfig
-    from sarcore.experiments.translation_study_config import TranslationStudyConfig
 
 
 def augmentation(
@@ -108,35 +107,25 @@ def augmentation(
         merge: Run folders of the same study from elsewhere, whose finished trainings are copied first.
     """
     settings = dict(locals())
-    from sarcore.experiments.arms import ArmTraining
     from sarcore.experiments.augmentation_config import AugmentationConfig
 
     run_dir = settings.pop("out") or Path("runs") / f"{data.resolve().name}-augmentation"
     asked = settings.pop("budget"), settings.pop("merge")
-    shared = ("depth", "width", "size", "balance", "share", "init", "precision", "channels_last")
-    speckle = ("speckle_looks", "speckle_p", "speckle_oversampling")
-    training = {name: settings.pop(name) for name in (*shared, *speckle)}
-    training |= {name: settings.pop(f"classifier_{name}") for name in ("steps", "batch_size", "lr")}
-    compare(AugmentationConfig(**settings, classifier=ArmTraining(**training)), run_dir, *asked)
+    training = taken_classifier(settings)
+    compare(AugmentationConfig(**settings, classifier=training), run_dir, *asked)
 
 
 def compare(
     config: AugmentationConfig, run_dir: Path, budget: float | None = None, merge: tuple[Path, ...] = ()
 ) -> None:
     """Run the study with progress, then show its table and write its page."""
-    from sarcore.engine.distributed import is_main_process
     from sarcore.experiments.augmentation import run_augmentation
-    from sarcore.experiments.progress import Silent
-    from sarcore.report import write_report
 
-    if not is_main_process():
-        run_augmentation(config, run_dir, Silent(), minutes=budget, merge=merge)
-        return
-    with ConsoleProgress(run_dir) as progress:
-        results = run_augmentation(config, run_dir, progress, minutes=budget, merge=merge)
-        progress.note("Writing the page")
-        page = write_report(run_dir)
-    tables.comparison(results, page, progress.console)
+    run_and_show(
+        lambda progress: run_augmentation(config, run_dir, progress, minutes=budget, merge=merge),
+        run_dir,
+        tables.comparison,
+    )
 
 
 def translation(
@@ -193,25 +182,10 @@ def translation(
         budget: Minutes after which no further training is begun.
     """
     settings = dict(locals())
+    from sarcore.experiments.translation_study import run_study
     from sarcore.experiments.translation_study_config import TranslationStudyConfig
 
     run_dir = settings.pop("out") or Path("runs") / f"{data.resolve().name}-translation"
     minutes = settings.pop("budget")
-    overtake(TranslationStudyConfig(**settings), run_dir, minutes)
-
-
-def overtake(config: TranslationStudyConfig, run_dir: Path, budget: float | None) -> None:
-    """Run the study with progress, then show its table and write its page."""
-    from sarcore.engine.distributed import is_main_process
-    from sarcore.experiments.progress import Silent
-    from sarcore.experiments.translation_study import run_study
-    from sarcore.report import write_report
-
-    if not is_main_process():
-        run_study(config, run_dir, Silent(), budget=budget)
-        return
-    with ConsoleProgress(run_dir) as progress:
-        results = run_study(config, run_dir, progress, budget=budget)
-        progress.note("Writing the page")
-        page = write_report(run_dir)
-    tables.study(results, page, progress.console)
+    config = TranslationStudyConfig(**settings)
+    run_and_show(lambda progress: run_study(config, run_dir, progress, budget=minutes), run_dir, tables.study)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from tyro.conf import Positional, arg
 
 from sarcore.cli import tables
-from sarcore.cli.progress import ConsoleProgress
+from sarcore.cli.study import run_and_show
 from sarcore.experiments.patches import Filter, Precision, Scenario, StudyPreset
 from sarcore.models.reflectivity import SpeckleMode
-
-if TYPE_CHECKING:
-    from sarcore.experiments.generation_study_config import GenerationStudyConfig
 
 
 def generation(
@@ -99,25 +96,12 @@ def generation(
         merge: Folders of the same study, made elsewhere, whose trainings are taken over.
     """
     settings = dict(locals())
+    from sarcore.experiments.generation_study import run_study
     from sarcore.experiments.generation_study_config import GenerationStudyConfig
 
     run_dir = settings.pop("out") or Path("runs") / f"{data.resolve().name}-generation"
     minutes, others = settings.pop("budget"), settings.pop("merge")
-    study(GenerationStudyConfig(**settings), run_dir, minutes, others)
-
-
-def study(config: GenerationStudyConfig, run_dir: Path, budget: float | None, merge: tuple[Path, ...]) -> None:
-    """Run the study with progress, then show its table and write its page."""
-    from sarcore.engine.distributed import is_main_process
-    from sarcore.experiments.generation_study import run_study
-    from sarcore.experiments.progress import Silent
-    from sarcore.report import write_report
-
-    if not is_main_process():
-        run_study(config, run_dir, Silent(), budget=budget, merge=merge)
-        return
-    with ConsoleProgress(run_dir) as progress:
-        results = run_study(config, run_dir, progress, budget=budget, merge=merge)
-        progress.note("Writing the page")
-        page = write_report(run_dir)
-    tables.generation(results, page, progress.console)
+    config = GenerationStudyConfig(**settings)
+    run_and_show(
+        lambda progress: run_study(config, run_dir, progress, budget=minutes, merge=others), run_dir, tables.generation
+    )

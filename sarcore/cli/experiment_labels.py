@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
 from sarcore.cli import tables
-from sarcore.cli.progress import ConsoleProgress
+from sarcore.cli.study import run_and_show, taken_classifier
 from sarcore.experiments.arm_names import CurveArm
 from sarcore.experiments.patches import Filter, Precision, Scenario
 from sarcore.models.classifier import Augment
 from sarcore.models.reflectivity import SpeckleMode
-
-if TYPE_CHECKING:
-    from sarcore.experiments.progress import Progress
 
 ALL_FRACTIONS = (1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0)
 
@@ -103,39 +99,14 @@ def curve(
     from sarcore.experiments.curve_config import CurveConfig
 
     run_dir = settings.pop("out") or Path("runs") / f"{data.resolve().name}-curve"
-    config = CurveConfig(classifier=_classifier(settings), **_without(settings, "budget", "merge"))
-    _run(lambda progress: run_curve(config, run_dir, progress, minutes=budget, merge=merge), run_dir)
-
-
-def _classifier(settings: dict[str, Any]) -> Any:
-    """The settings of the classifiers, which are taken out of those of the command."""
-    from sarcore.experiments.arms import ArmTraining
-
-    shared = {name: settings.pop(name) for name in ("depth", "width", "size", "balance", "precision", "channels_last")}
-    own = {name: settings.pop(f"classifier_{name}") for name in ("steps", "batch_size", "lr")}
-    speckle = ("speckle_looks", "speckle_p", "speckle_oversampling")
-    more = {name: settings.pop(name) for name in ("share", *speckle, "init") if name in settings}
-    return ArmTraining(**shared, **own, **more)
+    config = CurveConfig(classifier=taken_classifier(settings), **_without(settings, "budget", "merge"))
+    run_and_show(
+        lambda progress: run_curve(config, run_dir, progress, minutes=budget, merge=merge), run_dir, tables.labels
+    )
 
 
 def _without(settings: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name not in names}
-
-
-def _run(study: Callable[[Progress], dict[str, Any]], run_dir: Path) -> None:
-    """Run a study with progress, then show its table and write its page."""
-    from sarcore.engine.distributed import is_main_process
-    from sarcore.experiments.progress import Silent
-    from sarcore.report import write_report
-
-    if not is_main_process():
-        study(Silent())
-        return
-    with ConsoleProgress(run_dir) as progress:
-        results = study(progress)
-        progress.note("Writing the page")
-        page = write_report(run_dir)
-    tables.labels(results, page, progress.console)
 
 
 def init(
@@ -203,5 +174,7 @@ def init(
     from sarcore.experiments.init_study import run_init
 
     run_dir = settings.pop("out") or Path("runs") / f"{data.resolve().name}-init"
-    config = InitConfig(classifier=_classifier(settings), **_without(settings, "budget", "merge"))
-    _run(lambda progress: run_init(config, run_dir, progress, minutes=budget, merge=merge), run_dir)
+    config = InitConfig(classifier=taken_classifier(settings), **_without(settings, "budget", "merge"))
+    run_and_show(
+        lambda progress: run_init(config, run_dir, progress, minutes=budget, merge=merge), run_dir, tables.labels
+    )

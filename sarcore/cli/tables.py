@@ -10,9 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from sarcore.experiments.summary import points
-
-SCORES = {"balanced_accuracy": "Balanced accuracy", "overall_accuracy": "Overall accuracy", "macro_f1": "Macro F1"}
+from sarcore.experiments.summary import METRICS, points
 
 
 def comparison(results: Mapping[str, Any], page: Path, console: Console) -> None:
@@ -53,7 +51,7 @@ def classification(scores: Mapping[str, Any], classes: list[str], title: str, co
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("score")
     table.add_column("%", justify="right")
-    for name, label in SCORES.items():
+    for name, label in METRICS.items():
         table.add_row(label, f"{100 * scores[name]:.1f}")
     table.add_section()
     for label, recall in zip(classes, scores["recall"], strict=True):

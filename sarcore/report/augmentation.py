@@ -14,7 +14,6 @@ from sarcore.report.run_folder import read_run
 from sarcore.report.samples import file_uri
 from sarcore.report.tables import shares
 
-SCORES = {"balanced_accuracy": "Balanced accuracy", "overall_accuracy": "Overall accuracy", "macro_f1": "Macro F1"}
 SCENARIOS = {
     "simple": "random crops of half the side at the native pixel spacing, upsampled ×2 afterwards",
     "intermediate": "whole patches at twice the pixel spacing, upsampled ×2 afterwards",
@@ -41,11 +40,13 @@ def context(run_dir: Path, results: Mapping[str, Any], run: Mapping[str, Any]) -
         "origin": origin,
         "run": run,
         "words": study_charts.words,
-        "score_names": SCORES,
+        "score_names": study_charts.SCORES,
         "scenario": SCENARIOS[config["scenario"]],
         "settings": _settings(config, results),
-        "dots": [study_charts.score_rows(name, label, arms) for name, label in SCORES.items()],
-        "differences": study_charts.difference_rows("balanced_accuracy", SCORES["balanced_accuracy"], arms, reference),
+        "dots": [study_charts.score_rows(name, label, arms) for name, label in study_charts.SCORES.items()],
+        "differences": study_charts.difference_rows(
+            "balanced_accuracy", study_charts.SCORES["balanced_accuracy"], arms, reference
+        ),
         "confusions": [(found["title"], _confusion(found["runs"], results["classes"])) for found in arms.values()],
         "histograms": _histograms(results["generators"], origin),
         "curves": [*study_charts.generator_curves(generators), *study_charts.classifier_curves(classifiers)],

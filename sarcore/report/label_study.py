@@ -10,8 +10,8 @@ from markupsafe import Markup
 
 from sarcore.report.formats import duration
 from sarcore.report.label_charts import Series, shares_chart
+from sarcore.report.study_charts import SCORES
 
-SCORES = {"balanced_accuracy": "Balanced accuracy", "overall_accuracy": "Overall accuracy", "macro_f1": "Macro F1"}
 TITLES = {
     "curve": "How far do few labels carry, and do speckle and generated patches make up for the missing ones?",
     "init": "From which weights should a classifier of SAR patches start?",

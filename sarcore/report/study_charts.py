@@ -12,6 +12,8 @@ from sarcore.report.charts import COLOURS, WIDTH, Line, chart
 
 Rows = Sequence[Mapping[str, Any]]
 Arms = Mapping[str, Mapping[str, Any]]
+SCORES = {"balanced_accuracy": "Balanced accuracy", "overall_accuracy": "Overall accuracy", "macro_f1": "Macro F1"}
+"""The scores of classifiers that the studies compare, and their names."""
 LEFT, RIGHT, ROW, TOP = 118, 428, 26, 12
 
 
