@@ -176,7 +176,9 @@ def test_what_cannot_be_trained_on_is_found_before_anything_is_trained(data, tmp
         run_study(tiny(tmp_path / "one"), tmp_path / "b", Silent())
     with pytest.raises(DataError, match="12 patches to learn from and 4 held out are too few for batches of 4"):
         run_study(tiny(data, class_name="water"), tmp_path / "c", Silent())
-    assert not any((tmp_path / name).exists() for name in "ab")
+    with pytest.raises(SarcoreError, match=r"no checkpoint in .*nothing"):
+        run_study(tiny(data, features=tmp_path / "nothing"), tmp_path / "d", Silent())
+    assert not any((tmp_path / name).exists() for name in "abcd")
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def run_study(
 
 
 def _start(config: GenerationStudyConfig, folder: PatchFolder, run_dir: Path) -> Split:
-    """Open the run folder and divide the scenes, once; what cannot be trained on is found now, not after an hour."""
+    """Divide the scenes and open the run folder, once; what cannot be used is found now, before anything is written."""
     side = generation.square_side(folder)
     for scenario in config.scenarios:
         for preset in config.presets:
@@ -90,13 +90,10 @@ def _start(config: GenerationStudyConfig, folder: PatchFolder, run_dir: Path) ->
         raise DataError(
             f"{config.data}: has one class: name it by --class, and by --features the run of a classifier of others"
         )
-    recorded = {name: getattr(config, name) for name in config.__dataclass_fields__}
-    open_run(run_dir, "experiment generation", recorded, folder, range(config.seeds), may_change=GOING_ON)
-    path = run_dir / "split.json"
-    if not path.is_file():
-        fractions = (1.0 - config.test_fraction, 0.0, config.test_fraction)
-        split_by_scene(folder, fractions, seed=config.split_seed).save(path)
-    split = Split.load(path)
+    if config.features is not None:
+        Space(config.features, folder.radiometry, folder.shape[0], folder.classes)
+    fractions = (1.0 - config.test_fraction, 0.0, config.test_fraction)
+    split = split_by_scene(folder, fractions, seed=config.split_seed)
     train, test = (len(_of_class(folder, part, config.class_name)) for part in (split.train, split.test))
     batch = max(config.training(cell).fit.batch_size for cell in config.generators())
     if train < max(batch, LEAST) or test < LEAST:
@@ -104,6 +101,12 @@ def _start(config: GenerationStudyConfig, folder: PatchFolder, run_dir: Path) ->
             f"{config.data}: {train} patches to learn from and {test} held out are too few for batches of {batch} and "
             f"a comparison of at least {LEAST}; give more scenes or a smaller batch"
         )
+    recorded = {name: getattr(config, name) for name in config.__dataclass_fields__}
+    open_run(run_dir, "experiment generation", recorded, folder, range(config.seeds), may_change=GOING_ON)
+    path = run_dir / "split.json"
+    if path.is_file():
+        return Split.load(path)
+    split.save(path)
     return split
 
 
