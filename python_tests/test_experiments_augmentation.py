@@ -18,6 +18,7 @@ from sarcore.experiments.augmentation import run_augmentation
 from sarcore.experiments.augmentation_config import ArmCell, AugmentationConfig, GeneratorCell
 from sarcore.experiments.augmentation_generator import check_given, read_drawn
 from sarcore.experiments.cells import merge_cells
+from sarcore.experiments.pretraining import PretrainingCell
 from sarcore.experiments.progress import Silent
 from sarcore.experiments.runs import open_run
 
@@ -50,6 +51,8 @@ def tiny(data, **changes):
         "generator_width": 2,
         "generator_batch_size": 4,
         "generator_speckle": "none",
+        "pretraining_steps": 2,
+        "pretraining_width": 4,
         **changes,
     }
     return AugmentationConfig(**settings)
@@ -266,11 +269,13 @@ def test_a_run_folder_holds_one_study(finished, data, tmp_path):
 def test_the_cells_of_a_study():
     config = AugmentationConfig("patches", seeds=3, generators=2)
     cells = list(config.cells({"forest": 20, "town": 0, "water": 90}))
-    assert len(cells) == len({cell.name for cell in cells}) == 3 * 10 + 2
+    assert len(cells) == len({cell.name for cell in cells}) == 3 * 10 + 2 + 1
+    assert cells.index(PretrainingCell("hard")) + 1 == cells.index(GeneratorCell(None, 0))
     assert GeneratorCell(None, 0) in cells
     assert cells.index(GeneratorCell(None, 1)) < cells.index(ArmCell("gan", "largest", 1))
     assert config.generators_of(ArmCell("gan", "rarest", 2), {"forest": 20, "water": 90}) == [GeneratorCell(None, 0)]
     paper = AugmentationConfig("patches", generator="began")
+    assert PretrainingCell("hard") not in paper.cells({"forest": 20})
     assert paper.generators_of(ArmCell("gan", "all", 0), {"forest": 20, "town": 0, "water": 90}) == [
         GeneratorCell("forest", 0),
         GeneratorCell("water", 0),
@@ -282,6 +287,7 @@ def test_the_cells_of_a_study():
     ("changes", "says"),
     [
         ({"seeds": 0}, "seeds must be at least 1"),
+        ({"pretraining_steps": 0}, "pretraining_steps must be at least 1"),
         ({"arms": ("gan", "both")}, "arms must include flips"),
         ({"arms": ("flips", "rotations")}, "arms must be different ones of none, flips"),
         ({"targets": ("all", "all")}, "targets must be different ones of largest"),

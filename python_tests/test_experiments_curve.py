@@ -34,6 +34,8 @@ def tiny(data, **changes):
         "generator_steps": 2,
         "generator_width": 4,
         "generator_batch_size": 8,
+        "pretraining_steps": 2,
+        "pretraining_width": 4,
         **changes,
     }
     return CurveConfig(data, classifier=ArmTraining(**training), **settings)
@@ -164,24 +166,26 @@ def test_parts_made_elsewhere_are_merged(finished, data, tmp_path, monkeypatch):
 
 def test_a_budget_shortens_all_trainings_alike(data, tmp_path, monkeypatch):
     config = tiny(
-        data, fractions=(100.0,), arms=("flips", "gan"), seeds=1, generator_steps=100_000, classifier={"steps": 100_000}
-    )
+        data, fractions=(100.0,), arms=("flips", "gan"), seeds=1, generator_steps=100_000, pretraining_steps=100_000,
+        classifier={"steps": 100_000},
+    )  # fmt: skip
     trainings = Trainings(monkeypatch)
     results = run_curve(config, tmp_path / "run", Silent(), minutes=0.01)
     planned = {name: one["steps"] for name, one in results["plan"]["kinds"].items()}
-    assert planned == {"classifier": 10, "generator": 10}  # the least
+    assert planned == {"classifier": 10, "pretraining": 10, "generator": 10}  # the least
     assert [more["steps"] for *_, more in trainings.arms][-2:] == [10, 10]
     assert trainings.gans[-1][2].fit.steps == 10
+    assert json.loads((tmp_path / "run" / "pretraining" / "hard" / "result.json").read_text())["steps"] == 10
     assert "Budget" in write_report(tmp_path / "run").read_text()
 
 
 def test_cells_of_a_seed_stand_together_and_a_generator_before_its_arms(data):
     cells = [cell.name for cell in CurveConfig(data, fractions=(10.0, 2.5), arms=("both", "none"), seeds=2).cells()]
-    assert cells[:6] == [
-        "fraction_2.5/none/seed_0", "fraction_2.5/generator/seed_0", "fraction_2.5/both/seed_0",
+    assert cells[:7] == [
+        "fraction_2.5/none/seed_0", "pretraining/hard", "fraction_2.5/generator/seed_0", "fraction_2.5/both/seed_0",
         "fraction_10/none/seed_0", "fraction_10/generator/seed_0", "fraction_10/both/seed_0",
     ]  # fmt: skip
-    assert len(cells) == 12
+    assert len(cells) == 13
     assert all(isinstance(cell, LabelCell) for cell in CurveConfig(data, arms=("flips",)).cells())
 
 
@@ -194,6 +198,7 @@ def test_cells_of_a_seed_stand_together_and_a_generator_before_its_arms(data):
         ({"arms": ("flips", "gann")}, "arms must be different ones of none, flips, speckle, gan, both"),
         ({"arms": ()}, "arms must be different ones"),
         ({"synthetic": 0}, "synthetic must be at least 1"),
+        ({"pretraining_steps": 0}, "pretraining_steps must be at least 1"),
         ({"test_fraction": 1.0}, "test_fraction must lie in"),
     ],
 )

@@ -41,6 +41,7 @@ def data(tmp_path_factory) -> Path:
 def tiny(data: Path, **changes) -> GenerationStudyConfig:
     given = {"scenarios": ("hard", "simple"), "presets": ("sarcore", "gan"), "seeds": 1, "samples": 30, "repeats": 2}
     given |= {f"{kind}_{name}": 4 for kind in ("began", "gan") for name in ("steps", "width", "batch_size")}
+    given |= {"pretraining_steps": 2, "pretraining_width": 4}
     return GenerationStudyConfig(
         data, **{**given, "features_steps": 6, "features_width": 4, "features_batch_size": 16, **changes}
     )
@@ -80,12 +81,17 @@ def test_generators_and_the_classifier_see_the_training_scenes_alone(data, tmp_p
     split = Split.load(tmp_path / "run" / "split.json")
     assert {folder.scenes[i] for i in split.train}.isdisjoint({folder.scenes[i] for i in split.test})
     held_out = {image.numpy().tobytes() for image in folder.subset(split.test).arrays()[0]}
-    assert set(seen) == {"train_generator", "train_gan_on", "train_on"}
+    assert set(seen) == {"train_generator", "train_gan_on", "train_on", "pretrain_features"}
     for patches in (one for group in seen.values() for one in group):
         assert held_out.isdisjoint({image.numpy().tobytes() for image in patches.arrays()[0]})
 
 
-SEEN = ((generation, "train_generator"), (generation_study.gan, "train_gan_on"), (generation_study, "train_on"))
+SEEN = (
+    (generation, "train_generator"),
+    (generation_study.gan, "train_gan_on"),
+    (generation_study, "train_on"),
+    (generation_study, "pretrain_features"),
+)
 
 
 def test_the_same_command_does_only_what_is_left(finished, data, tmp_path, monkeypatch):
@@ -96,10 +102,10 @@ def test_the_same_command_does_only_what_is_left(finished, data, tmp_path, monke
         generation, "train_generator", lambda *args, **more: made.append(more["title"]) or original(*args, **more)
     )
     results = run_study(tiny(data), run, Silent())
-    assert made == ["hard, sarcore, seed 0 (1/4)"]
+    assert made == ["hard, sarcore, seed 0 (1/6)"]
     assert {**results, "seconds": 0} == {**finished[1], "seconds": 0}  # and to the same numbers
     results = run_study(tiny(data, presets=("sarcore", "gan", "berthelot"), scenarios=("hard",)), run, Silent())
-    assert made[1:] == ["hard, berthelot, seed 0 (3/3)"]
+    assert made[1:] == ["hard, berthelot, seed 0 (4/4)"]
     assert set(results["floors"]) == {"hard"}
     with pytest.raises(SarcoreError, match=r"another run \(began_width was 4, is 8\)"):
         run_study(tiny(data, began_width=8), run, Silent())
@@ -188,6 +194,7 @@ def test_what_cannot_be_trained_on_is_found_before_anything_is_trained(data, tmp
         ({"scenarios": ("hard", "hard")}, "scenarios must be different ones"),
         ({"test_fraction": 1.0}, "test_fraction"),
         ({"seeds": 0}, "seeds must be at least 1"),
+        ({"pretraining_width": 0}, "pretraining_width must be at least 1"),
         ({"began_steps": 0}, "steps is 0"),
         ({"gan_width": 0}, "width must be at least"),
         ({"gan_ema": 1.0}, "ema is 1.0"),
@@ -350,6 +357,7 @@ def test_the_page_has_answers_tables_pictures_and_curves(finished, tmp_path):
 def test_the_command_prints_the_tables_and_names_the_page(data, tmp_path, capsys):
     words = ["--scenarios", "hard", "--presets", "gan", "--seeds", "1", "--samples", "20", "--repeats", "1"]
     words += ["--gan-steps", "2", "--gan-width", "4", "--gan-batch-size", "4", "--features-steps", "2"]
+    words += ["--pretraining-steps", "2", "--pretraining-width", "4"]
     run = tmp_path / "run"
     assert (
         main(
