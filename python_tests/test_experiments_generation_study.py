@@ -344,6 +344,7 @@ def test_the_page_has_answers_tables_pictures_and_curves(finished, tmp_path):
     assert page.count('<figure class="picture">') == 3 * (1 + 2)  # real, and two arms: hard, simple, simple enlarged
     for text in ("Real, shrunk and enlarged alike", "BEGAN: balance term k", "GAN: probability of augmentation"):
         assert text in page
+    assert "width 4, 2 steps on the training patches without labels; one pre-training per scenario" in page
     assert "The patches to learn from are synthetic scenes" in page
     assert "What could not be read" not in page
     damaged = shutil.copytree(run, tmp_path / "run")

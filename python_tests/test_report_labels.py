@@ -97,6 +97,7 @@ def write_run(run, **changes):
     classifier = {"depth": 18, "width": 16, "size": 20, "steps": 400, "batch_size": 32, "lr": 0.001, "balance": 0.5}
     config = {"seeds": 3, "classifier": {**classifier, "share": 0.5}, "synthetic": 200, "scenario": "hard"}
     config |= {"generator_steps": 5000, "generator_width": 16, "generator_batch_size": 8}
+    config |= {"pretraining_steps": 450, "pretraining_width": 12}
     config |= {"contrastive_steps": 2000, "contrastive_batch_size": 64}
     hardware = {"cpu": "one", "threads": 1, "gpus": []}
     run.mkdir()
@@ -118,6 +119,7 @@ def test_the_page_of_a_curve(tmp_path):
     assert "Synthetic data" not in page
     assert "patches reduced to 20 px" in page
     assert "conditional GAN" in page
+    assert "width 12, 450 steps on all training patches without labels; one pre-training, which all shares" in page
     assert not re.search(r'(src|href)="https?:', page)
 
 

@@ -94,6 +94,7 @@ def _settings(config: Mapping[str, Any], results: Mapping[str, Any]) -> list[tup
     reduced = f", patches reduced to {config['size']} px" if config["size"] else ""
     return [
         ("Generator", _generator(config, results, made)),
+        *_features(config, results),
         ("Upsampling", brought),
         ("Generated patches", f"{config['synthetic']} of every class that gets some, at most {config['share']:.0%} of "
                               "the items of a class"),
@@ -116,6 +117,16 @@ def _generator(config: Mapping[str, Any], results: Mapping[str, Any], made: int)
     steps = results["generators"][0]["steps"]
     size = f"width {config['generator_width']}, {made}×{made} pixels"
     return f"{kind}, {size}, {steps} steps of {config['generator_batch_size']} patches"
+
+
+def _features(config: Mapping[str, Any], results: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the discriminators of GANs that were trained here see by."""
+    if config["generator"] != "gan" or config["generator_run"] is not None or not results["generators"]:
+        return []
+    planned = (results["plan"] or {}).get("kinds", {}).get("pretraining", {})
+    steps = planned.get("steps", config["pretraining_steps"])
+    learnt = f"width {config['pretraining_width']}, {steps} steps on the training patches without labels"
+    return [("Features of the discriminators", f"{learnt}; one pre-training, which all seeds share")]
 
 
 def _steps(results: Mapping[str, Any]) -> str:

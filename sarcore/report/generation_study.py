@@ -162,6 +162,23 @@ def _curves(run_dir: Path, arms: Sequence[Mapping[str, Any]], problems: list[str
     ]
 
 
+def _gan(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if "gan" not in config["presets"]:
+        return []
+    learnt = f"width {config['pretraining_width']}, {config['pretraining_steps']} steps on the training patches"
+    return [
+        (
+            "GAN",
+            f"{config['gan_steps']} steps of {config['gan_batch_size']} patches, width {config['gan_width']}, "
+            f"running mean of the weights {config['gan_ema'] or 'none'}",
+        ),
+        (
+            "Features of its discriminator",
+            f"{learnt} without labels; one pre-training per scenario, which all seeds share",
+        ),
+    ]
+
+
 def _settings(config: Mapping[str, Any], results: Mapping[str, Any]) -> list[tuple[str, str]]:
     data = results["dataset"]
     scenes, counted = data["scenes"], {part: sum(counts.values()) for part, counts in data["patches"].items()}
@@ -182,6 +199,7 @@ def _settings(config: Mapping[str, Any], results: Mapping[str, Any]) -> list[tup
             f"{config['began_steps']} steps of {config['began_batch_size']} patches, width {config['began_width']}, "
             f"running mean of the weights {config['began_ema'] or 'none'}",
         ),
+        *_gan(config),
         ("Precision", str(config["precision"])),
         ("Time", f"{duration(results['seconds'])} of training and scoring"),
     ]

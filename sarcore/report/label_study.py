@@ -101,6 +101,10 @@ def _settings(results: Mapping[str, Any], config: Mapping[str, Any]) -> list[tup
         lines.append(
             ("Generator training", f"{gan} steps of {config['generator_batch_size']} patches, one per share and seed")
         )
+        steps, width = _planned(results, "pretraining", config["pretraining_steps"]), config["pretraining_width"]
+        learnt = f"width {width}, {steps} steps on all training patches without labels"
+        shared = f"{learnt}; one pre-training, which all shares and seeds share"
+        lines.append(("Features of the discriminators", shared))
         added = f"{config['synthetic']} of every class, up to {100 * classifier['share']:g} % of what a class shows"
         lines.append(("Generated patches", added))
     else:
