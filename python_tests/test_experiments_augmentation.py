@@ -11,16 +11,18 @@ import torch
 
 from sarcore.data import PatchFolder, Split, write_simulated
 from sarcore.engine import Interrupted
-from sarcore.errors import DataError, SarcoreError
+from sarcore.errors import CheckpointError, DataError, SarcoreError
 from sarcore.experiments import classification, gan, generation
 from sarcore.experiments.arms import ArmTraining
 from sarcore.experiments.augmentation import run_augmentation
 from sarcore.experiments.augmentation_config import ArmCell, AugmentationConfig, GeneratorCell
-from sarcore.experiments.augmentation_generator import check_given, read_drawn
+from sarcore.experiments.augmentation_generator import read_drawn
 from sarcore.experiments.cells import merge_cells
+from sarcore.experiments.given_weights import check_given
 from sarcore.experiments.pretraining import PretrainingCell
 from sarcore.experiments.progress import Silent
 from sarcore.experiments.runs import open_run
+from sarcore.models.resnet import ResNet
 
 ARMS = ["flips", "gan_rarest", "both_rarest", "gan_all", "both_all", "synthetic_only"]
 
@@ -251,8 +253,30 @@ def test_a_given_generator_must_not_know_the_test(finished, data, tmp_path):
     folder, split = PatchFolder.open(data), Split.load(finished[0] / "split.json")
     with pytest.raises(DataError, match="learnt from 1 of the 3 test patches"):
         check_given(given, folder, Split([], [], [split.train[0], *split.test[:2]], 0))
+    home = tmp_path / "chosen"  # the best of its checkpoints was chosen by patches that are to test
+    shutil.copytree(given, home)
+    Split(split.train, split.test, [], 0).save(home / "split.json")
+    shutil.copy(finished[0] / "run.json", home / "run.json")
+    with pytest.raises(DataError, match=f"chosen: was chosen by {len(split.test)} of the {len(split.test)} test"):
+        check_given(home, folder, split)
     other = write_simulated(tmp_path / "other", scenes_per_class=2, patches_per_scene_side=1, size=20, seed=4)
     assert "trained on other data" in check_given(given, PatchFolder.open(other), split)[0]
+
+
+def test_first_weights_are_tried_before_anything_is_written_and_belong_to_the_study(finished, data, tmp_path):
+    wrong = ArmTraining(depth=18, width=4, steps=2, batch_size=8, init=str(tmp_path / "nothing.pth"))
+    with pytest.raises(CheckpointError, match="nothing.pth: no such weights"):
+        run_augmentation(tiny(data, classifier=wrong), tmp_path / "run", Silent())
+    assert not (tmp_path / "run").exists()
+    weights = tmp_path / "weights.pth"
+    right = ArmTraining(depth=18, width=4, steps=2, batch_size=8, init=str(weights))
+    state = ResNet(18, channels=1, classes=3, width=4).state_dict()
+    torch.save(state, weights)
+    config = tiny(data, arms=("flips",), seeds=1, classifier=right)
+    run_augmentation(config, tmp_path / "run", Silent())
+    torch.save({name: values + 1 for name, values in state.items()}, weights)
+    with pytest.raises(SarcoreError, match="init_fingerprint was"):
+        run_augmentation(config, tmp_path / "run", Silent())
 
 
 def test_a_run_folder_holds_one_study(finished, data, tmp_path):

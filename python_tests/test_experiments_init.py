@@ -1,19 +1,29 @@
 """The study of first weights in miniature."""
 
+import csv
 import json
+import shutil
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sarcore.data import write_simulated
-from sarcore.errors import CheckpointError, SarcoreError
+from sarcore.data import Split, write_simulated
+from sarcore.engine import FitConfig
+from sarcore.errors import CheckpointError, DataError, SarcoreError
 from sarcore.experiments import init_study
 from sarcore.experiments.arms import ArmTraining
+from sarcore.experiments.classification import train_classifier
+from sarcore.experiments.contrastive import train_contrastive
+from sarcore.experiments.curve import run_curve
+from sarcore.experiments.curve_config import CurveConfig
+from sarcore.experiments.given_weights import fingerprint
 from sarcore.experiments.init_config import InitConfig
-from sarcore.experiments.init_study import fingerprint, reduced, run_init
+from sarcore.experiments.init_study import reduced, run_init
 from sarcore.experiments.patches import PatchTensor, encoded
 from sarcore.experiments.progress import Silent
+from sarcore.experiments.train_kinds import TrainClassifier, TrainContrastive
+from sarcore.models import ClassifierConfig, ContrastiveConfig
 from sarcore.models.resnet import ResNet
 from sarcore.ops import Radiometry
 from sarcore.report import write_report
@@ -117,6 +127,54 @@ def test_runs_are_taken_as_weights(finished, data, tmp_path):
 def test_weights_of_another_network_are_refused_before_anything_is_written(data, imagenet, tmp_path):
     with pytest.raises(CheckpointError, match="same depth and width"):
         run_init(tiny(data, imagenet=imagenet, classifier={"width": 8}), tmp_path / "run", Silent())
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_that_know_the_test_scenes_are_refused_before_anything_is_written(finished, data, tmp_path):
+    """Pre-training on the whole folder, and a classifier that starts from it on training scenes alone."""
+    everything = tmp_path / "everything"
+    training = TrainContrastive(
+        data, val_fraction=0.0, model=ContrastiveConfig(18, 4), fit=FitConfig(steps=1, batch_size=8)
+    )
+    train_contrastive(training, everything, Silent())
+    tests = len(Split.load(finished[0] / "split.json").test)
+    with pytest.raises(
+        DataError, match=f"everything: learnt from {tests} of the {tests} test patches, .* --split-seed"
+    ):
+        run_init(tiny(data, contrastive=str(everything)), tmp_path / "run", Silent())
+    config = CurveConfig(data, (100.0,), ("flips",), 1, ArmTraining(width=4, steps=2, init=str(everything)))
+    with pytest.raises(DataError, match="everything: learnt from"):
+        run_curve(config, tmp_path / "run", Silent())
+    later = tmp_path / "later"
+    model = ClassifierConfig(depth=18, width=4)
+    split = finished[0] / "split.json"
+    run = TrainClassifier(data, split, str(everything), 0.0, 0.0, model, FitConfig(steps=1, batch_size=8))
+    train_classifier(run, later, Silent())
+    with pytest.raises(DataError, match="everything: learnt from"):
+        run_init(tiny(data, contrastive="none", sar=later), tmp_path / "run", Silent())
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_classifier_that_knows_hidden_labels_is_named(finished, data, tmp_path):
+    known = finished[0] / "fraction_100" / "random" / "seed_0"
+    config = tiny(data, contrastive="none", sar=known, fractions=(25.0,), seeds=1)
+    results = run_init(config, tmp_path / "run", Silent())
+    assert any("knows some of those that are to be unknown" in text for text in results["dataset"]["leakage"])
+    assert finished[1]["dataset"]["leakage"] == []
+
+
+def test_data_of_one_scene_and_a_size_above_theirs_leave_no_folder(data, tmp_path):
+    one = tmp_path / "one"
+    shutil.copytree(data, one)
+    rows = list(csv.DictReader((one / "labels.csv").read_text().splitlines()))
+    with (one / "labels.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, rows[0].keys())
+        table.writeheader()
+        table.writerows({**row, "scene": "only"} for row in rows)
+    with pytest.raises(DataError, match="come from one scene"):
+        run_init(tiny(one), tmp_path / "run", Silent())
+    with pytest.raises(ValueError, match="size must be at most the side of the patches, 40 pixels; 64 was given"):
+        run_init(tiny(data, classifier={"size": 64}), tmp_path / "run", Silent())
     assert not (tmp_path / "run").exists()
 
 

@@ -19,10 +19,11 @@ from sarcore.errors import DataError
 from sarcore.experiments.arm_names import Target
 from sarcore.experiments.arms import ARMS, train_arm
 from sarcore.experiments.augmentation_config import REFERENCE, ArmCell, AugmentationConfig, GeneratorCell
-from sarcore.experiments.augmentation_generator import check_given, make_generator, read_drawn
+from sarcore.experiments.augmentation_generator import make_generator, read_drawn
 from sarcore.experiments.augmentation_pictures import judge_generators, show
 from sarcore.experiments.budget import Kind, plan_steps, same_plan
 from sarcore.experiments.cells import merge_cells, run_cells
+from sarcore.experiments.given_weights import check_given, check_training
 from sarcore.experiments.patches import in_memory
 from sarcore.experiments.pretraining import PRETRAINING, PretrainingCell, pretrain_features
 from sarcore.experiments.progress import Progress
@@ -97,9 +98,13 @@ class Study:
         else:
             fractions = (1.0 - config.test_fraction, 0.0, config.test_fraction)
             split = split_by_scene(folder, fractions, seed=config.split_seed)
-        remarks = [] if config.generator_run is None else check_given(config.generator_run, folder, split)
+        fingerprint = check_training(config.classifier, folder)
+        given = [*filter(None, [config.generator_run]), *([Path(config.classifier.init)] if fingerprint else [])]
+        remarks = [remark for run in given for remark in check_given(run, folder, split)]
         recorded = {**dataclasses.asdict(config), **dataclasses.asdict(config.classifier)}
         del recorded["classifier"]
+        if fingerprint:
+            recorded["init_fingerprint"] = fingerprint
         seeds = range(config.seeds)
         open_run(self.run_dir, "experiment augmentation", recorded, folder, seeds, may_change=GOING_ON)
         split.save(path)

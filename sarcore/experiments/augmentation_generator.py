@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from sarcore.data import PatchFolder, Split
+from sarcore.data import PatchFolder
 from sarcore.engine.distributed import from_main, is_main_process
 from sarcore.errors import DataError
 from sarcore.experiments.augmentation_config import AugmentationConfig, GeneratorCell
@@ -20,7 +20,7 @@ from sarcore.experiments.gan import train_gan_on
 from sarcore.experiments.generation import train_generator
 from sarcore.experiments.patches import GENERATED, Patches, PatchTensor
 from sarcore.experiments.progress import Progress
-from sarcore.experiments.runs import trained_on, weights_text
+from sarcore.experiments.runs import weights_text
 from sarcore.experiments.synthetic import class_names, draw_set
 from sarcore.experiments.train_kinds import TrainBegan, TrainGan
 from sarcore.models import BEGANConfig
@@ -137,19 +137,3 @@ def read_drawn(folders: Sequence[Path], classes: Sequence[str], wanted: Sequence
                 images.append(pixels[numbers == number])
                 labels.append(torch.full((len(images[-1]),), classes.index(name)))
     return PatchTensor(torch.cat(images), torch.cat(labels), GENERATED)
-
-
-def check_given(run: Path, folder: PatchFolder, split: Split) -> list[str]:
-    """Raise ``DataError`` where a given generator learnt from test patches; remarks where that cannot be known."""
-    home = next((place for place in (run, *run.resolve().parents) if (place / "split.json").is_file()), None)
-    if home is None or not trained_on(home, folder):
-        return [
-            f"{run} was trained on other data than {folder.root}, or does not say on which: it may know test patches."
-        ]
-    seen = len(set(Split.load(home / "split.json").train) & set(split.test))
-    if seen:
-        raise DataError(
-            f"{run}: its generator learnt from {seen} of the {len(split.test)} test patches, so its patches would "
-            "give away the test; take one that a study with the same --split-seed and --test-fraction trained"
-        )
-    return []

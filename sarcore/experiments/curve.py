@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from sarcore.data import PatchFolder
 from sarcore.engine.distributed import is_main_process
 from sarcore.experiments.arms import ARMS
 from sarcore.experiments.budget import Kind, plan_steps
@@ -25,6 +26,7 @@ from sarcore.experiments.curve_generator import (
     pretraining_trial,
     train_for_cell,
 )
+from sarcore.experiments.given_weights import check_training
 from sarcore.experiments.label_cells import LabelCell
 from sarcore.experiments.label_study import StudyData, results_of, train_cell, trial
 from sarcore.experiments.patches import PatchTensor
@@ -57,8 +59,19 @@ def run_curve(
     names folders with other cells of the same study. Raises ``DataError`` for data that cannot be used and
     ``SarcoreError`` for a folder with another study.
     """
-    recorded = dataclasses.asdict(config)
-    data = StudyData.open(config, "experiment curve", run_dir, progress, recorded, may_change=GOING_ON, merge=merge)
+    folder = PatchFolder.open(config.data)
+    given = check_training(config.classifier, folder)
+    recorded = {**dataclasses.asdict(config), **({"init_fingerprint": given} if given else {})}
+    data = StudyData.open(
+        config,
+        "experiment curve",
+        run_dir,
+        progress,
+        recorded,
+        may_change=GOING_ON,
+        merge=merge,
+        weights=[config.classifier.init] if given else [],
+    )
     cells = list(config.cells())
     study = _Curve(config, data, run_dir, progress)
     study.steps, plan = plan_steps(study.kinds(cells), run_dir, progress, minutes=minutes)

@@ -8,13 +8,11 @@ the patches of the training scenes alone, or from a run that is given.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from sarcore.data import PatchFolder
 from sarcore.engine import FitConfig
@@ -22,16 +20,15 @@ from sarcore.engine.distributed import from_main, is_main_process
 from sarcore.experiments.arms import ARMS
 from sarcore.experiments.budget import Kind, plan_steps
 from sarcore.experiments.cells import run_cells
-from sarcore.experiments.classification import read_initial_weights
 from sarcore.experiments.contrastive import pretrain_on
+from sarcore.experiments.given_weights import check_training
 from sarcore.experiments.init_config import TRAINED, InitConfig, PretrainCell
 from sarcore.experiments.label_cells import LabelCell
 from sarcore.experiments.label_study import StudyData, results_of, train_cell, trial
 from sarcore.experiments.patches import Patches, PatchTensor, encoded
 from sarcore.experiments.progress import Progress
 from sarcore.experiments.train_kinds import TrainContrastive
-from sarcore.models import ContrastiveConfig, load_backbone
-from sarcore.models.resnet import ResNet
+from sarcore.models import ContrastiveConfig
 from sarcore.ops import decode, resample
 
 REFERENCE = "random"
@@ -59,7 +56,16 @@ def run_init(
     anything is written, ``DataError`` for data that cannot be used, ``SarcoreError`` for a folder with another study.
     """
     recorded = {**dataclasses.asdict(config), **_fingerprints(config)}
-    data = StudyData.open(config, "experiment init", run_dir, progress, recorded, may_change=GOING_ON, merge=merge)
+    data = StudyData.open(
+        config,
+        "experiment init",
+        run_dir,
+        progress,
+        recorded,
+        may_change=GOING_ON,
+        merge=merge,
+        weights=[source for source in config.sources.values() if source not in (REFERENCE, TRAINED)],
+    )
     cells = list(config.cells())
     study = _Init(config, data, run_dir, progress)
     study.steps, plan = plan_steps(study.kinds(cells), run_dir, progress, minutes=minutes)
@@ -79,29 +85,10 @@ def run_init(
 
 def _fingerprints(config: InitConfig) -> dict[str, str]:
     """SHA-256 of the weights that are given, which are tried on a network of the size of the classifiers."""
-    channels = PatchFolder.open(config.data).shape[0]
-    found = {}
-    for name, source in config.sources.items():
-        if source not in (REFERENCE, TRAINED):
-            weights = read_initial_weights(source)
-            network = ResNet(config.classifier.depth, channels=channels, classes=2, width=config.classifier.width)
-            load_backbone(network, weights)
-            found[name] = fingerprint(weights)
-    return found
-
-
-def fingerprint(weights: dict[str, Tensor]) -> str:
-    """The first 16 digits of the SHA-256 of all names and values.
-
-    >>> fingerprint({"a": torch.zeros(2)}) == fingerprint({"a": torch.ones(2)})
-    False
-    """
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        values = weights[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tuple(values.shape)} {values.dtype}".encode())
-        digest.update(values.flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
+    folder = PatchFolder.open(config.data)
+    tried = {name: "random" if of == TRAINED else of for name, of in config.sources.items()}
+    found = {name: check_training(config.classifier, folder, source) for name, source in tried.items()}
+    return {name: digest for name, digest in found.items() if digest is not None}
 
 
 def reduced(patches: Patches, size: int) -> Patches:

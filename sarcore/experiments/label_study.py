@@ -16,6 +16,7 @@ from sarcore.experiments.arms import ARMS, Arm, ArmTraining, train_arm
 from sarcore.experiments.budget import same_plan
 from sarcore.experiments.cells import merge_cells
 from sarcore.experiments.curve_summary import aim, by_share, headlines, pooled, rows_of, write_table
+from sarcore.experiments.given_weights import check_given, check_labels
 from sarcore.experiments.label_cells import LabelCell
 from sarcore.experiments.label_subsets import labelled
 from sarcore.experiments.patches import Patches, PatchTensor, in_memory
@@ -66,32 +67,35 @@ class StudyData:
         *,
         may_change: Sequence[str],
         merge: Sequence[Path] = (),
+        weights: Sequence[str] = (),
     ) -> StudyData:
         """Open the data and the run folder of a study, split by scene, once, and copy the cells of the others.
 
         ``recorded`` is what must be the same when the study goes on, but for ``may_change``, the settings that only
-        decide which cells there are. Raises ``DataError`` for data that
-        cannot be used and ``SarcoreError`` for a folder with another study.
+        decide which cells there are. ``weights`` are files and runs that classifiers are to start from. Raises
+        ``DataError`` for data that cannot be used and for weights that know the test scenes, before anything is
+        written, and ``SarcoreError`` for a folder with another study.
         """
         folder = PatchFolder.open(config.data)
         if len(folder.classes) < 2:
             raise DataError(f"{config.data}: has one class only; a classifier needs at least two class folders")
 
-        def begin() -> Split:
+        def begin() -> tuple[Split, list[str]]:
+            path, share = run_dir / "split.json", config.test_fraction
+            known = path.is_file()
+            split = Split.load(path) if known else split_by_scene(folder, (1.0 - share, 0.0, share), config.split_seed)
+            remarks = [text for source in weights for text in check_given(Path(source), folder, split)]
+            remarks += [text for source in weights for text in check_labels(Path(source), folder)]
             open_run(run_dir, command, recorded, folder, range(config.seeds), may_change=may_change)
+            if not known:
+                split.save(path)
             if merge:
                 same_plan(run_dir, merge, may_change)
                 progress.note(f"{merge_cells(run_dir, merge, may_change)} cells were copied.")
-            path = run_dir / "split.json"
-            if path.is_file():
-                return Split.load(path)
-            share = config.test_fraction
-            split = split_by_scene(folder, (1.0 - share, 0.0, share), seed=config.split_seed)
-            split.save(path)
-            return split
+            return split, remarks
 
-        split = from_main(begin)
-        leakage = check_leakage(folder, split)
+        split, remarks = from_main(begin)
+        leakage = [*check_leakage(folder, split), *remarks]
         if not folder.scenes_known:
             leakage.append(f"{config.data} does not tell the scene of every patch, so neighbours may be on both sides")
         for message in leakage:
