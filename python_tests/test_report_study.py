@@ -14,6 +14,13 @@ from sarcore.report import write_report
 from sarcore.report.formats import change, duration, percent, span
 from sarcore.report.study_charts import difference_rows, score_rows
 
+CONFIG = {
+    "filter": "bicubic", "preset": "sarcore", "generator": "began", "generator_run": None,
+    "generators": 1, "generator_width": 8, "generator_steps": 40, "generator_batch_size": 4, "synthetic": 9,
+    "depth": 18, "width": 16, "size": 16, "init": "random", "lr": 0.001, "steps": 400, "batch_size": 4,
+    "balance": 0.5, "share": 0.5, "speckle_looks": [8.0, 32.0], "precision": "32-true",
+}  # fmt: skip
+
 
 def interval(mean, low=None, high=None, n=3):
     return {"mean": mean, "low": low, "high": high, "n": n}
@@ -44,16 +51,19 @@ def arm(title, mean, seeds, classes, difference=None):
     return found
 
 
+def grey_values():
+    bins = np.full(64, 1 / 64).tolist()
+    numbers = {"mean": 0.31, "std": 0.12, "std_of_patch_means": 0.02, "mean_of_patch_stds": 0.11}
+    return {
+        "histogram_real": bins, "histogram_generated": bins, "real": numbers, "generated": numbers,
+        "distance": {"emd": 0.0123, "l2": 4.5e-5}, "floor": {"emd": 0.0011, "l2": 2e-6},
+    }  # fmt: skip
+
+
 def write_run(run, *, synthetic=True, class_name="water", one_seed=False, scenario="simple"):
     seeds = [0] if one_seed else [0, 1, 2]
     classes = [class_name, "forest"]
     change = interval(0.016, *((None, None) if one_seed else (-0.011, 0.043)), len(seeds))
-    bins = np.full(64, 1 / 64).tolist()
-    numbers = {"mean": 0.31, "std": 0.12, "std_of_patch_means": 0.02, "mean_of_patch_stds": 0.11}
-    grey = {
-        "histogram_real": bins, "histogram_generated": bins, "real": numbers, "generated": numbers,
-        "distance": {"emd": 0.0123, "l2": 4.5e-5}, "floor": {"emd": 0.0011, "l2": 2e-6},
-    }  # fmt: skip
     generator = f"generator/{class_name.replace('/', '')}/seed_0"
     results = {
         "kind": "augmentation",
@@ -67,7 +77,7 @@ def write_run(run, *, synthetic=True, class_name="water", one_seed=False, scenar
         "targets": {"largest": ["forest"], "rarest": [class_name], "all": classes},
         "generators": [
             {"name": generator, "seed": 0, "class": class_name, "steps": 40, "drawn": {class_name: 9},
-             "grey_values": {class_name: grey}}
+             "grey_values": {class_name: grey_values()}}
         ],
         "dataset": {
             "name": "set",
@@ -82,24 +92,17 @@ def write_run(run, *, synthetic=True, class_name="water", one_seed=False, scenar
         "missing": [],
         "seconds": 61.0,
     }  # fmt: skip
-    config = {
-        "scenario": scenario, "filter": "bicubic", "preset": "sarcore", "generator": "began", "generator_run": None,
-        "generators": 1, "generator_width": 8, "generator_steps": 40, "generator_batch_size": 4, "synthetic": 9,
-        "depth": 18, "width": 16, "size": 16, "init": "random", "lr": 0.001, "steps": 400, "batch_size": 4,
-        "balance": 0.5, "share": 0.5, "speckle_looks": [8.0, 32.0], "precision": "32-true",
-    }  # fmt: skip
     info = {
-        "config": config,
+        "config": {**CONFIG, "scenario": scenario},
         "seeds": seeds,
         "versions": {"sarcore": "0.1.0"},
         "hardware": {"cpu": "Some CPU", "threads": 2, "gpus": []},
     }
     (run / "pictures").mkdir(parents=True)
     for name in ("real", "prepared", "generated"):
-        picture = np.random.default_rng(0).integers(0, 255, (1, 34, 34), dtype=np.uint8)
-        write_image(run / "pictures" / f"{name}.png", picture)
-    (run / "results.json").write_text(json.dumps(results))
-    (run / "run.json").write_text(json.dumps(info))
+        write_image(run / "pictures" / f"{name}.png", np.random.default_rng(0).integers(0, 255, (1, 34, 34), np.uint8))
+    for name, content in (("results", results), ("run", info)):
+        (run / f"{name}.json").write_text(json.dumps(content))
     (run / generator).mkdir(parents=True)
     rows = [{"step": s, "M": 0.1 / s, "loss_real": 0.1, "k": 0.01 * s} for s in (1, 2, 3)]
     (run / generator / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
