@@ -33,7 +33,7 @@ def augmentation(
     generator_speckle: SpeckleMode | None = None,
     generator_steps: int = 5000,
     generator_width: int = 16,
-    generator_batch_size: int = 16,
+    generator_batch_size: int = 8,
     pretraining_steps: int = 500,
     pretraining_width: int = 16,
     scenario: Scenario = "hard",

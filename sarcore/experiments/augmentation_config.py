@@ -51,7 +51,7 @@ class AugmentationConfig:
     """Whether it makes reflectivity that speckle multiplies; None: as the GAN or the preset of the BEGAN has it."""
     generator_steps: int = 5000
     generator_width: int = 16
-    generator_batch_size: int = 16
+    generator_batch_size: int = 8
     pretraining_steps: int = 500
     """Of the features that all GANs share: learnt from the training patches, without their labels."""
     pretraining_width: int = WIDTH

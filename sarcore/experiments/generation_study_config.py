@@ -35,12 +35,12 @@ class GenerationStudyConfig:
     ablation_seeds: int = 1
     began_steps: int = 20_000
     began_width: int = 16
-    began_batch_size: int = 16
+    began_batch_size: int = 8
     began_ema: float = 0.0
     began_speckle: SpeckleMode = "none"
     gan_steps: int = 5000
     gan_width: int = 16
-    gan_batch_size: int = 16
+    gan_batch_size: int = 8
     gan_ema: float = 0.995
     pretraining_steps: int = 500
     """Of the features of their discriminators, which all GANs of a scenario share."""
