@@ -35,6 +35,8 @@ def demo(*, out: Path = Path("runs/demo")) -> None:
         classifier=ArmTraining(depth=18, width=16, steps=60, batch_size=16),
         generator_steps=300,
         generator_width=8,
+        pretraining_steps=60,
+        pretraining_width=8,
     )
     compare(config, out / "run")
     for weights in (out / "run").glob("*/seed_*/checkpoints"):
