@@ -207,7 +207,7 @@ def test_settings_out_of_range_are_refused(changes, says, data):
 
 def test_only_our_presets_learn_classes_in_one_model(data):
     config = tiny(data, presets=("sarcore", "marmanis", "gan"), began_speckle="learned")
-    trainings = {cell.preset: config.training(cell) for cell in config.cells()}
+    trainings = {cell.preset: config.training(cell) for cell in config.generators()}
     assert [trainings[name].conditional for name in ("sarcore", "marmanis")] == [True, False]
     assert (trainings["sarcore"].model.speckle, trainings["marmanis"].model.speckle) == ("learned", "none")
     assert not config.training(Cell("hard", "gan")).unconditional
