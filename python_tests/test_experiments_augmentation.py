@@ -294,12 +294,12 @@ def test_the_cells_of_a_study():
     config = AugmentationConfig("patches", seeds=3, generators=2)
     cells = list(config.cells({"forest": 20, "town": 0, "water": 90}))
     assert len(cells) == len({cell.name for cell in cells}) == 3 * 10 + 2 + 1
-    assert cells.index(PretrainingCell("hard")) + 1 == cells.index(GeneratorCell(None, 0))
+    assert cells.index(PretrainingCell()) + 1 == cells.index(GeneratorCell(None, 0))
     assert GeneratorCell(None, 0) in cells
     assert cells.index(GeneratorCell(None, 1)) < cells.index(ArmCell("gan", "largest", 1))
     assert config.generators_of(ArmCell("gan", "rarest", 2), {"forest": 20, "water": 90}) == [GeneratorCell(None, 0)]
     paper = AugmentationConfig("patches", generator="began")
-    assert PretrainingCell("hard") not in paper.cells({"forest": 20})
+    assert PretrainingCell() not in paper.cells({"forest": 20})
     assert paper.generators_of(ArmCell("gan", "all", 0), {"forest": 20, "town": 0, "water": 90}) == [
         GeneratorCell("forest", 0),
         GeneratorCell("water", 0),

@@ -175,14 +175,14 @@ def test_a_budget_shortens_all_trainings_alike(data, tmp_path, monkeypatch):
     assert planned == {"classifier": 10, "pretraining": 10, "generator": 10}  # the least
     assert [more["steps"] for *_, more in trainings.arms][-2:] == [10, 10]
     assert trainings.gans[-1][2].fit.steps == 10
-    assert json.loads((tmp_path / "run" / "pretraining" / "hard" / "result.json").read_text())["steps"] == 10
+    assert json.loads((tmp_path / "run" / "pretraining" / "result.json").read_text())["steps"] == 10
     assert "Budget" in write_report(tmp_path / "run").read_text()
 
 
 def test_cells_of_a_seed_stand_together_and_a_generator_before_its_arms(data):
     cells = [cell.name for cell in CurveConfig(data, fractions=(10.0, 2.5), arms=("both", "none"), seeds=2).cells()]
     assert cells[:7] == [
-        "fraction_2.5/none/seed_0", "pretraining/hard", "fraction_2.5/generator/seed_0", "fraction_2.5/both/seed_0",
+        "fraction_2.5/none/seed_0", "pretraining", "fraction_2.5/generator/seed_0", "fraction_2.5/both/seed_0",
         "fraction_10/none/seed_0", "fraction_10/generator/seed_0", "fraction_10/both/seed_0",
     ]  # fmt: skip
     assert len(cells) == 13

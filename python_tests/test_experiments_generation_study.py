@@ -102,7 +102,7 @@ def test_the_same_command_does_only_what_is_left(finished, data, tmp_path, monke
         generation, "train_generator", lambda *args, **more: made.append(more["title"]) or original(*args, **more)
     )
     results = run_study(tiny(data), run, Silent())
-    assert made == ["hard, sarcore, seed 0 (1/6)"]
+    assert made == ["hard, sarcore, seed 0 (1/5)"]
     assert {**results, "seconds": 0} == {**finished[1], "seconds": 0}  # and to the same numbers
     results = run_study(tiny(data, presets=("sarcore", "gan", "berthelot"), scenarios=("hard",)), run, Silent())
     assert made[1:] == ["hard, berthelot, seed 0 (4/4)"]
@@ -344,7 +344,7 @@ def test_the_page_has_answers_tables_pictures_and_curves(finished, tmp_path):
     assert page.count('<figure class="picture">') == 3 * (1 + 2)  # real, and two arms: hard, simple, simple enlarged
     for text in ("Real, shrunk and enlarged alike", "BEGAN: balance term k", "GAN: probability of augmentation"):
         assert text in page
-    assert "width 4, 2 steps on the training patches without labels; one pre-training per scenario" in page
+    assert "width 4, 2 steps on the training patches without labels; one pre-training, which" in page
     assert "The patches to learn from are synthetic scenes" in page
     assert "What could not be read" not in page
     damaged = shutil.copytree(run, tmp_path / "run")

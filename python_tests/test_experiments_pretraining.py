@@ -29,7 +29,7 @@ def train(tmp_path_factory):
 @pytest.fixture(scope="module")
 def shared(train, tmp_path_factory):
     """The run of features that a study would make."""
-    run = tmp_path_factory.mktemp("shared") / PretrainingCell("hard").name
+    run = tmp_path_factory.mktemp("shared") / PretrainingCell().name
     facts = pretrain_features(train, FIT, run, Silent(), data=run)
     assert facts["steps"] == 2
     assert facts["batch_size"] == len(train) == 14  # fewer than the usual 64

@@ -95,7 +95,7 @@ def same(kind, one, other):
 
 
 def test_one_pre_training_serves_all_gans(finished, data, monkeypatch):
-    shared = finished.run / "pretraining" / "hard"
+    shared = finished.run / "pretraining"
     assert finished.kept.pretrained == [shared]
     assert (shared / "result.json").is_file()
     assert [one.config.features for one in finished.kept.gans] == [shared] * 2
@@ -111,7 +111,7 @@ def test_a_gan_of_the_study_is_that_of_its_features_given_by_hand(finished, tmp_
     given = finished.kept.gans[-1]
     fit = FitConfig(2)
     pretraining.pretrain_features(given.patches, fit, tmp_path / "features", Silent(), data=tmp_path, width=4)
-    assert same("contrastive", tmp_path / "features", finished.run / "pretraining" / "hard")
+    assert same("contrastive", tmp_path / "features", finished.run / "pretraining")
     config = dataclasses.replace(given.config, features=tmp_path / "features")
     gan.train_gan_on(given.patches, config, tmp_path / "gan", Silent(), meta=given.meta)
     assert same("gan", tmp_path / "gan", given.folder)
@@ -126,7 +126,7 @@ def test_other_test_patches_change_no_features_no_gan_and_no_drawn_patch(finishe
     kept = Kept(monkeypatch)
     finished.study(changed, tmp_path / "run")
     assert Split.load(tmp_path / "run" / "split.json") == split
-    assert same("contrastive", *(run / "pretraining" / "hard" for run in (tmp_path / "run", finished.run)))
+    assert same("contrastive", *(run / "pretraining" for run in (tmp_path / "run", finished.run)))
     for one in kept.gans:
         assert same("gan", one.folder, finished.run / one.folder.relative_to(tmp_path / "run"))
     assert [one.images.tolist() for one in kept.drawn] == [one.images.tolist() for one in finished.kept.drawn]

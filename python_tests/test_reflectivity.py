@@ -34,6 +34,8 @@ from sarcore.ops import point_spread
         ({"looks": math.nan}, "looks"),
         ({"oversampling": -2.0}, "oversampling"),
         ({"speckle": "learned", "oversampling": 2.0}, "oversampling must be 0"),
+        ({"looks": 5.0}, "speckle is none; give speckle fixed"),
+        ({"oversampling": 2.0}, "speckle is none; give speckle fixed"),
         ({"limits": (1.0, 1.0)}, "limits"),
         ({"limits": (-1.0, 1.0)}, "limits"),
     ],

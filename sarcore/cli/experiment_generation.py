@@ -79,7 +79,7 @@ def generation(
         gan_width: Filters of the first stage of its discriminator.
         gan_batch_size: Patches per step.
         gan_ema: Decay of the running mean of its weights; 0 scores the weights themselves.
-        pretraining_steps: Steps of the pre-training without labels whose features the GANs of a scenario share.
+        pretraining_steps: Steps of the pre-training without labels whose features all GANs of the study share.
         pretraining_width: Filters of the first stage of its ResNet-18.
         features: Run of a classifier in whose features patches are compared; one is trained without it.
         features_steps: Steps of its training, on the training scenes.

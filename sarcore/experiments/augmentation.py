@@ -155,7 +155,7 @@ class Study:
             return self._pretrain(folder, f"features of the discriminators ({place})", self.steps[PRETRAINING])
         if isinstance(cell, GeneratorCell):
             title = f"generator of {cell.class_name or 'all classes'}, seed {cell.seed} ({place})"
-            features = self.run_dir / PretrainingCell(self.config.scenario).name
+            features = self.run_dir / PretrainingCell().name
             return self._generator(cell, folder, features, title, self.steps.get("generator", 0))
         wanted = cell.classes(self.counts)
         generated = None

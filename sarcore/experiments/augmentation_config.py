@@ -25,7 +25,7 @@ class AugmentationConfig:
 
     >>> config = AugmentationConfig(Path("patches"), arms=("flips", "gan"), targets=("rarest",), seeds=1)
     >>> [cell.name for cell in config.cells({"forest": 20, "water": 90})]
-    ['flips/seed_0', 'pretraining/hard', 'generator/all/seed_0', 'gan_rarest/seed_0']
+    ['flips/seed_0', 'pretraining', 'generator/all/seed_0', 'gan_rarest/seed_0']
     """
 
     data: Path
@@ -85,7 +85,7 @@ class AugmentationConfig:
                 for generator in self.generators_of(cell, counts):
                     if generator not in made:
                         if not made and self.pretrains:
-                            yield PretrainingCell(self.scenario)
+                            yield PretrainingCell()
                         made.add(generator)
                         yield generator
                 yield cell

@@ -112,7 +112,7 @@ class _Curve:
             return pretrain_for_generators(self.config, self.data, folder, self.progress, steps=steps, title=title)
         if isinstance(cell, GeneratorCell):
             title = f"GAN, {cell.fraction:g} % of the labels, seed {cell.seed} ({place})"
-            steps, features = self.steps["generator"], self.run_dir / PretrainingCell(self.config.scenario).name
+            steps, features = self.steps["generator"], self.run_dir / PretrainingCell().name
             return train_for_cell(
                 cell, self.config, self.data, folder, self.progress, features=features, steps=steps, title=title
             )

@@ -22,7 +22,7 @@ class CurveConfig:
     """Everything that decides the result.
 
     >>> [cell.name for cell in CurveConfig(Path("patches"), fractions=(5,), arms=("flips", "gan"), seeds=1).cells()]
-    ['fraction_05/flips/seed_0', 'pretraining/hard', 'fraction_05/generator/seed_0', 'fraction_05/gan/seed_0']
+    ['fraction_05/flips/seed_0', 'pretraining', 'fraction_05/generator/seed_0', 'fraction_05/gan/seed_0']
     """
 
     data: Path
@@ -75,7 +75,7 @@ class CurveConfig:
                     arms = [arm for arm in ARMS if arm in self.arms and ARMS[arm].generated is generated]
                     if arms and generated:
                         if not pretrained:
-                            yield PretrainingCell(self.scenario)
+                            yield PretrainingCell()
                             pretrained = True
                         yield GeneratorCell(fraction, seed)
                     yield from (LabelCell(fraction, arm, seed) for arm in arms)

@@ -205,9 +205,9 @@ class _Study:
         write_json(folder / RESULT, found)
         return found
 
-    def pretrain(self, cell: PretrainingCell, folder: Path, place: str) -> dict[str, Any]:
-        """Learn the features of the discriminators of a scenario from the training scenes; labels play no part."""
-        config, title = self.config, f"features of the discriminators, {cell.scenario} ({place})"
+    def pretrain(self, folder: Path, place: str) -> dict[str, Any]:
+        """Learn the features of the discriminators from the training scenes; labels play no part."""
+        config, title = self.config, f"features of the discriminators ({place})"
         fit = FitConfig(config.pretraining_steps, precision=config.precision, channels_last=config.channels_last)
         data, width = config.data, config.pretraining_width
         return pretrain_features(self.train, fit, folder, self.progress, data=data, width=width, title=title)
@@ -215,10 +215,10 @@ class _Study:
     def run(self, cell: Cell | PretrainingCell, folder: Path, place: str) -> dict[str, Any]:
         """Train one generator and score what it draws; that it diverged is a result, too."""
         if isinstance(cell, PretrainingCell):
-            return self.pretrain(cell, folder, place)
+            return self.pretrain(folder, place)
         training = self.config.training(cell)
         if isinstance(training, TrainGan):
-            training = replace(training, features=self.run_dir / PretrainingCell(cell.scenario).name)
+            training = replace(training, features=self.run_dir / PretrainingCell().name)
         title = f"{cell.arm.replace('/', ', ').replace('_', ' ')}, seed {cell.seed} ({place})"
         try:
             facts = self._train(training, folder, title)

@@ -43,7 +43,7 @@ class GenerationStudyConfig:
     gan_batch_size: int = 8
     gan_ema: float = 0.995
     pretraining_steps: int = 500
-    """Of the features of their discriminators, which all GANs of a scenario share."""
+    """Of the features of their discriminators, which all GANs share."""
     pretraining_width: int = WIDTH
     features: Path | None = None
     features_steps: int = 400
@@ -82,13 +82,13 @@ class GenerationStudyConfig:
     def cells(self) -> Iterator[Cell | PretrainingCell]:
         """All trainings, those of one seed after the other: what is there of a seed can be compared.
 
-        The features that all GANs of a scenario share come before the first of them.
+        The features that all GANs share come before the first of them.
         """
-        pretrained: set[Scenario] = set()
+        pretrained = False
         for cell in self.generators():
-            if cell.preset == "gan" and cell.scenario not in pretrained:
-                pretrained.add(cell.scenario)
-                yield PretrainingCell(cell.scenario)
+            if cell.preset == "gan" and not pretrained:
+                pretrained = True
+                yield PretrainingCell()
             yield cell
 
     def generators(self) -> Iterator[Cell]:

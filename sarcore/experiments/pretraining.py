@@ -8,7 +8,7 @@ from typing import Any
 
 from sarcore.engine import FitConfig
 from sarcore.experiments.contrastive import pretrain_on
-from sarcore.experiments.patches import Patches, Scenario, encoded
+from sarcore.experiments.patches import Patches, encoded
 from sarcore.experiments.progress import Progress
 from sarcore.experiments.train_kinds import TrainContrastive
 from sarcore.models.contrastive import ContrastiveConfig
@@ -20,18 +20,16 @@ _BATCH = 64
 
 @dataclass(frozen=True)
 class PretrainingCell:
-    """The features of all GANs of a scenario in a study: they see the same patches, and no label plays a part.
+    """The features of all GANs of a study: they are learnt from the same patches, and no label plays a part.
 
-    >>> PretrainingCell("hard").name
-    'pretraining/hard'
+    >>> PretrainingCell().name
+    'pretraining'
     """
-
-    scenario: Scenario
 
     @property
     def name(self) -> str:
         """Where it lies in the folder of the study; the run is the ``features`` of the GANs."""
-        return f"{PRETRAINING}/{self.scenario}"
+        return PRETRAINING
 
 
 def pretrain_features(

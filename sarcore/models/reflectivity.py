@@ -58,6 +58,11 @@ class GenerativeConfig:
             if getattr(self, name) not in get_args(allowed):
                 words = ", ".join(get_args(allowed))
                 raise ValueError(f"{name} must be one of {words}; {getattr(self, name)!r} was given.")
+        if self.speckle == "none" and (self.looks or self.oversampling):
+            raise ValueError(
+                f"looks {self.looks:g} and oversampling {self.oversampling:g} are those of a speckle layer, and "
+                "speckle is none; give speckle fixed, or leave them out."
+            )
         if self.speckle == "learned" and self.oversampling:
             raise ValueError(
                 f"learned speckle has no correlation between pixels: oversampling must be 0, {self.oversampling} was "

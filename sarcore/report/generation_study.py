@@ -174,7 +174,7 @@ def _gan(config: Mapping[str, Any]) -> list[tuple[str, str]]:
         ),
         (
             "Features of its discriminator",
-            f"{learnt} without labels; one pre-training per scenario, which all seeds share",
+            f"{learnt} without labels; one pre-training, which all seeds share",
         ),
     ]
 
