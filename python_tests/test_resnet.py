@@ -167,7 +167,7 @@ def test_old_files_without_batch_counts_load() -> None:
 
 
 def test_weights_of_a_classifier_load() -> None:
-    source, model = Classifier(ClassifierConfig(classes=4)), ResNet(18, classes=9)
+    source, model = Classifier(ClassifierConfig(depth=18, classes=4)), ResNet(18, classes=9)
     load_backbone(model, source.state_dict())
     assert torch.equal(model.layer3[0].conv1.weight, source.backbone.layer3[0].conv1.weight)
 
