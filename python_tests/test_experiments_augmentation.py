@@ -15,11 +15,10 @@ from sarcore.errors import CheckpointError, DataError, SarcoreError
 from sarcore.experiments import classification, gan, generation
 from sarcore.experiments.arms import ArmTraining
 from sarcore.experiments.augmentation import run_augmentation
-from sarcore.experiments.augmentation_config import ArmCell, AugmentationConfig, GeneratorCell
+from sarcore.experiments.augmentation_config import AugmentationConfig
 from sarcore.experiments.augmentation_generator import read_drawn
 from sarcore.experiments.cells import merge_cells
 from sarcore.experiments.given_weights import check_given
-from sarcore.experiments.pretraining import PretrainingCell
 from sarcore.experiments.progress import Silent
 from sarcore.experiments.runs import open_run
 from sarcore.models.resnet import ResNet
@@ -288,37 +287,3 @@ def test_a_run_folder_holds_one_study(finished, data, tmp_path):
     with pytest.raises(SarcoreError, match="no sarcore run"):
         run_augmentation(tiny(data), tmp_path / "other", Silent())
     assert [p.name for p in (tmp_path / "other").iterdir()] == ["thesis.tex"]
-
-
-def test_the_cells_of_a_study():
-    config = AugmentationConfig("patches", seeds=3, generators=2)
-    cells = list(config.cells({"forest": 20, "town": 0, "water": 90}))
-    assert len(cells) == len({cell.name for cell in cells}) == 3 * 10 + 2 + 1
-    assert cells.index(PretrainingCell()) + 1 == cells.index(GeneratorCell(None, 0))
-    assert GeneratorCell(None, 0) in cells
-    assert cells.index(GeneratorCell(None, 1)) < cells.index(ArmCell("gan", "largest", 1))
-    assert config.generators_of(ArmCell("gan", "rarest", 2), {"forest": 20, "water": 90}) == [GeneratorCell(None, 0)]
-    paper = AugmentationConfig("patches", generator="began")
-    assert PretrainingCell() not in paper.cells({"forest": 20})
-    assert paper.generators_of(ArmCell("gan", "all", 0), {"forest": 20, "town": 0, "water": 90}) == [
-        GeneratorCell("forest", 0),
-        GeneratorCell("water", 0),
-    ]
-    assert paper.generators_of(ArmCell("speckle", None, 0), {"forest": 20}) == []
-
-
-@pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        ({"seeds": 0}, "seeds must be at least 1"),
-        ({"pretraining_steps": 0}, "pretraining_steps must be at least 1"),
-        ({"arms": ("gan", "both")}, "arms must include flips"),
-        ({"arms": ("flips", "rotations")}, "arms must be different ones of none, flips"),
-        ({"targets": ("all", "all")}, "targets must be different ones of largest"),
-        ({"targets": ()}, "need targets"),
-        ({"test_fraction": 1.0}, "test_fraction must lie in"),
-    ],
-)
-def test_config_is_checked(data, changes, says):
-    with pytest.raises(ValueError, match=says):
-        tiny(data, **changes)

@@ -159,8 +159,8 @@ def test_a_classifier_that_knows_hidden_labels_is_named(finished, data, tmp_path
     known = finished[0] / "fraction_100" / "random" / "seed_0"
     config = tiny(data, contrastive="none", sar=known, fractions=(25.0,), seeds=1)
     results = run_init(config, tmp_path / "run", Silent())
-    assert any("knows some of those that are to be unknown" in text for text in results["dataset"]["leakage"])
-    assert finished[1]["dataset"]["leakage"] == []
+    assert any("knows some of those that are to be unknown" in text for text in results["dataset"]["remarks"])
+    assert finished[1]["dataset"]["remarks"] == []
 
 
 def test_data_of_one_scene_and_a_size_above_theirs_leave_no_folder(data, tmp_path):

@@ -85,7 +85,7 @@ def write_run(run, **changes):
             "name": "set",
             "synthetic": False,
             "shape": [1, 32, 32],
-            "leakage": ["2 patches are in both parts"],
+            "remarks": ["2 patches are in both parts"],
             "patches": {"train": {"field": 11}, "test": {"field": 7}},
             "scenes": {"train": 15, "test": 7},
         },

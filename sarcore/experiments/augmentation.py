@@ -12,22 +12,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, get_args
 
-from sarcore.data import PatchFolder, Split, check_leakage, patch_cache, split_by_scene
-from sarcore.engine import FitConfig, write_json
+from sarcore.data import PatchFolder
+from sarcore.engine import write_json
 from sarcore.engine.distributed import from_main, is_main_process
-from sarcore.errors import DataError
 from sarcore.experiments.arm_names import Target
 from sarcore.experiments.arms import ARMS, train_arm
 from sarcore.experiments.augmentation_config import REFERENCE, ArmCell, AugmentationConfig, GeneratorCell
 from sarcore.experiments.augmentation_generator import make_generator, read_drawn
 from sarcore.experiments.augmentation_pictures import judge_generators, show
-from sarcore.experiments.budget import Kind, plan_steps, same_plan
-from sarcore.experiments.cells import merge_cells, run_cells
-from sarcore.experiments.given_weights import check_given, check_training
-from sarcore.experiments.patches import in_memory
-from sarcore.experiments.pretraining import PRETRAINING, PretrainingCell, pretrain_features
+from sarcore.experiments.budget import Kind, plan_steps
+from sarcore.experiments.cells import run_cells
+from sarcore.experiments.given_weights import check_training
+from sarcore.experiments.pretraining import PRETRAINING, PretrainingCell
 from sarcore.experiments.progress import Progress
-from sarcore.experiments.runs import RESULTS_FILE, open_run
+from sarcore.experiments.runs import RESULTS_FILE
+from sarcore.experiments.study_data import StudyData, classifier_trial
+from sarcore.experiments.study_gan import check_patches, pretrain_for_gans, pretraining_trial
 from sarcore.experiments.summary import compare_arms, verdict, write_table
 
 TABLE_FILE = "results.csv"
@@ -57,9 +57,8 @@ def run_augmentation(
     names folders with other cells of the same study. Raises ``DataError`` for data that cannot be used and
     ``SarcoreError`` for a folder with another study.
     """
-    study = Study(config, run_dir, progress)
-    if merge:
-        from_main(lambda: study.merge(merge))
+    data = _open(config, run_dir, progress, merge)
+    study = Study(config, data, run_dir, progress)
     cells = list(config.cells(study.counts))
     study.steps, plan = plan_steps(study.kinds(cells), run_dir, progress, minutes=minutes)
     done, missing = run_cells(cells, study.run, run_dir, progress)
@@ -71,62 +70,42 @@ def run_augmentation(
     return results
 
 
+def _open(config: AugmentationConfig, run_dir: Path, progress: Progress, merge: Sequence[Path]) -> StudyData:
+    """The data and the run folder, once everything is checked that a training would trip over later."""
+    folder = PatchFolder.open(config.data)
+    if any(ARMS[arm].generated for arm in config.arms):
+        check_patches(config, folder)
+    fingerprint = check_training(config.classifier, folder)
+    recorded = {**dataclasses.asdict(config), **dataclasses.asdict(config.classifier)}
+    del recorded["classifier"]
+    given = [] if config.generator_run is None else [str(config.generator_run)]
+    if fingerprint:
+        recorded["init_fingerprint"] = fingerprint
+        given.append(config.classifier.init)
+    return StudyData.open(
+        config, "experiment augmentation", run_dir, progress, recorded, may_change=GOING_ON, merge=merge, weights=given
+    )
+
+
 class Study:
     """The data of the study, and one cell after the other."""
 
-    def __init__(self, config: AugmentationConfig, run_dir: Path, progress: Progress) -> None:
-        self.config, self.run_dir, self.progress = config, run_dir, progress
-        self.folder = PatchFolder.open(config.data)
-        self.split, self.remarks = from_main(self._start)
-        for remark in self.remarks:
-            progress.note(remark)
-        whole = patch_cache(self.folder, on_note=progress.note)
-        self.train, self.test = (in_memory(whole.subset(part)) for part in (self.split.train, self.split.test))
-        self.counts = self.folder.subset(self.split.train).class_counts()
+    def __init__(self, config: AugmentationConfig, data: StudyData, run_dir: Path, progress: Progress) -> None:
+        self.config, self.data, self.run_dir, self.progress = config, data, run_dir, progress
+        self.folder, self.train = data.folder, data.train
+        self.counts = data.folder.subset(data.split.train).class_counts()
         self.steps: dict[str, int] = {}
-
-    def _start(self) -> tuple[Split, list[str]]:
-        """Open the run folder, and split: the parts and what was found in both of them."""
-        config, folder = self.config, self.folder
-        if len(folder.classes) < 2:
-            raise DataError(f"{config.data}: has one class only; a classifier needs at least two class folders")
-        if folder.shape[1] != folder.shape[2]:
-            raise DataError(f"{folder.root}: patches are {folder.shape[1]}x{folder.shape[2]}; they must be square")
-        path = self.run_dir / "split.json"
-        if path.is_file():
-            split = Split.load(path)
-        else:
-            fractions = (1.0 - config.test_fraction, 0.0, config.test_fraction)
-            split = split_by_scene(folder, fractions, seed=config.split_seed)
-        fingerprint = check_training(config.classifier, folder)
-        given = [*filter(None, [config.generator_run]), *([Path(config.classifier.init)] if fingerprint else [])]
-        remarks = [remark for run in given for remark in check_given(run, folder, split)]
-        recorded = {**dataclasses.asdict(config), **dataclasses.asdict(config.classifier)}
-        del recorded["classifier"]
-        if fingerprint:
-            recorded["init_fingerprint"] = fingerprint
-        seeds = range(config.seeds)
-        open_run(self.run_dir, "experiment augmentation", recorded, folder, seeds, may_change=GOING_ON)
-        split.save(path)
-        remarks += [f"Leakage: {message}" for message in check_leakage(folder, split)]
-        if not folder.scenes_known:
-            remarks.append(f"{config.data} does not tell the scene of every patch: neighbours may be on both sides.")
-        return split, remarks
-
-    def merge(self, others: Sequence[Path]) -> None:
-        """Take the cells of other parts of the study."""
-        same_plan(self.run_dir, others, GOING_ON)
-        copied = merge_cells(self.run_dir, others, GOING_ON)
-        self.progress.note(f"{copied} cells were copied.")
 
     def kinds(self, cells: Sequence[AnyCell]) -> list[Kind]:
         """What costs time, for the plan."""
         config = self.config
         arms = [cell for cell in cells if isinstance(cell, ArmCell)]
-        kinds = [Kind("classifier", len(arms), config.classifier.steps, self._try_classifier)]
+        classifier = classifier_trial(self.data, config.classifier, self.progress)
+        kinds = [Kind("classifier", len(arms), config.classifier.steps, classifier)]
         generators = [cell for cell in cells if isinstance(cell, GeneratorCell)]
         if any(isinstance(cell, PretrainingCell) for cell in cells):
-            kinds.append(Kind(PRETRAINING, 1, config.pretraining_steps, self._try_pretraining))
+            pretraining = pretraining_trial(config, self.data, self.progress)
+            kinds.append(Kind(PRETRAINING, 1, config.pretraining_steps, pretraining))
         if generators and config.generator_run is None:
 
             def trial(steps: int, folder: Path) -> float:
@@ -137,22 +116,11 @@ class Study:
             kinds.append(Kind("generator", len(generators), config.generator_steps, trial))
         return kinds
 
-    def _try_classifier(self, steps: int, folder: Path) -> float:
-        training, classes = self.config.classifier, self.folder.classes
-        found = train_arm(
-            ARMS["speckle"], self.train, None, self.test, classes, training, folder, self.progress,
-            data=self.config.data, seed=0, steps=steps, title="measurement",
-        )  # fmt: skip
-        return from_main(lambda: training.batch_size / float(found["images_per_second"]))
-
-    def _try_pretraining(self, steps: int, folder: Path) -> float:
-        found = self._pretrain(folder, "measurement", steps)
-        return from_main(lambda: float(found["batch_size"]) / float(found["images_per_second"]))
-
     def run(self, cell: AnyCell, folder: Path, place: str) -> dict[str, Any]:
         """One training."""
         if isinstance(cell, PretrainingCell):
-            return self._pretrain(folder, f"features of the discriminators ({place})", self.steps[PRETRAINING])
+            steps, title = self.steps[PRETRAINING], f"features of the discriminators ({place})"
+            return pretrain_for_gans(self.config, self.data, folder, self.progress, steps=steps, title=title)
         if isinstance(cell, GeneratorCell):
             title = f"generator of {cell.class_name or 'all classes'}, seed {cell.seed} ({place})"
             features = self.run_dir / PretrainingCell().name
@@ -164,18 +132,12 @@ class Study:
             generated = from_main(lambda: read_drawn(folders, self.folder.classes, wanted))
         title = f"{self.title(cell)}, seed {cell.seed} ({place})"
         result = train_arm(
-            ARMS[cell.arm], self.train, generated, self.test, self.folder.classes, self.config.classifier, folder,
+            ARMS[cell.arm], self.train, generated, self.data.test, self.folder.classes, self.config.classifier, folder,
             self.progress, data=self.config.data, seed=cell.seed, steps=self.steps["classifier"], title=title,
         )  # fmt: skip
         if result:
             self.progress.note(f"{title}: balanced accuracy {100 * result['balanced_accuracy']:.1f} %")
         return result
-
-    def _pretrain(self, folder: Path, title: str, steps: int) -> dict[str, Any]:
-        config = self.config
-        fit = FitConfig(steps, precision=config.classifier.precision, channels_last=config.classifier.channels_last)
-        data, width = config.data, config.pretraining_width
-        return pretrain_features(self.train, fit, folder, self.progress, data=data, width=width, title=title)
 
     def _generator(self, cell: GeneratorCell, folder: Path, features: Path, title: str, steps: int) -> dict[str, Any]:
         given = self.config, self.train, self.counts, folder, self.progress
@@ -194,7 +156,7 @@ class Study:
             if isinstance(cell, ArmCell):
                 runs.setdefault(cell.label, []).append(result)
                 titles[cell.label] = self.title(cell)
-        folder, test = self.folder, self.folder.subset(self.split.test)
+        folder, test = self.folder, self.folder.subset(self.data.split.test)
         arms = compare_arms(runs, REFERENCE, test.labels.numpy(), test.scenes, folder.classes)
         for label, arm in arms.items():
             arm["title"] = titles[label]
@@ -211,19 +173,6 @@ class Study:
             "sentences": [arm["verdict"]["text"] for arm in arms.values() if "verdict" in arm],
             "targets": {target: ArmCell("gan", target, 0).classes(self.counts) for target in get_args(Target)},
             "generators": judge_generators(self.config, self.train, folder.classes, generators, self.run_dir),
-            "dataset": self._describe(),
+            "dataset": self.data.describe(),
             "seconds": sum(result["seconds"] for _, result in done),
-        }
-
-    def _describe(self) -> dict[str, Any]:
-        folder = self.folder
-        parts = {"train": folder.subset(self.split.train), "test": folder.subset(self.split.test)}
-        return {
-            "name": folder.root.resolve().name,
-            "synthetic": folder.synthetic,
-            "shape": list(folder.shape),
-            "radiometry": folder.radiometry.to_dict(),
-            "remarks": self.remarks,
-            "patches": {name: part.class_counts() for name, part in parts.items()},
-            "scenes": {name: len(set(part.scenes)) for name, part in parts.items()},
         }

@@ -21,8 +21,9 @@ from sarcore.experiments.generation import train_generator
 from sarcore.experiments.patches import GENERATED, Patches, PatchTensor
 from sarcore.experiments.progress import Progress
 from sarcore.experiments.runs import weights_text
+from sarcore.experiments.study_gan import fit_changes, gan_training, model_changes
 from sarcore.experiments.synthetic import class_names, draw_set
-from sarcore.experiments.train_kinds import TrainBegan, TrainGan
+from sarcore.experiments.train_kinds import TrainBegan
 from sarcore.models import BEGANConfig
 
 SYNTHETIC = "synthetic"
@@ -92,30 +93,16 @@ def _train(
     title: str,
 ) -> dict[str, Any]:
     """Train on what the cell draws: a BEGAN on one class, a GAN on all; the last weights count."""
-    changes: dict[str, Any] = {
-        "steps": steps,
-        "batch_size": config.generator_batch_size,
-        "seed": cell.seed,
-        "precision": config.classifier.precision,
-        "channels_last": config.classifier.channels_last,
-        "log_every": min(10, max(1, steps // 100)),
-        "sample_every": max(1, steps // 8),
-        "checkpoint_every": max(25, min(500, steps // 4)),
-    }
-    given: dict[str, Any] = {"width": config.generator_width}
-    if config.generator_speckle is not None:
-        given["speckle"] = config.generator_speckle
     meta: dict[str, Any] = {"classes": classes, "radiometry": train.radiometry.to_dict()}
     if cell.class_name is None:
-        gan = TrainGan(config.data, scenario=config.scenario, features=features, val_fraction=0.0)
-        gan = replace(gan, model=replace(gan.model, **given), fit=replace(gan.fit, **changes))
+        gan = gan_training(config, features, cell.seed, steps)
         return train_gan_on(train, gan, folder, progress, meta=meta, title=title)
     images, labels = train.arrays()
     mine = labels == classes.index(cell.class_name)
     learnt = PatchTensor(images[mine], labels[mine], train.radiometry)
     began = TrainBegan(config.data, cell.class_name, config.scenario, config.preset, 0.0)
-    model = BEGANConfig.preset(config.preset, **given)
-    began = replace(began, model=model, fit=replace(began.fit, **changes))
+    model = BEGANConfig.preset(config.preset, **model_changes(config))
+    began = replace(began, model=model, fit=replace(began.fit, **fit_changes(config, cell.seed, steps)))
     return train_generator(learnt, began, folder, progress, meta={**meta, "classes": [cell.class_name]}, title=title)
 
 

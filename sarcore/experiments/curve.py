@@ -19,19 +19,15 @@ from sarcore.experiments.arms import ARMS
 from sarcore.experiments.budget import Kind, plan_steps
 from sarcore.experiments.cells import run_cells
 from sarcore.experiments.curve_config import CurveConfig, GeneratorCell
-from sarcore.experiments.curve_generator import (
-    draw_for_cell,
-    generator_trial,
-    pretrain_for_generators,
-    pretraining_trial,
-    train_for_cell,
-)
+from sarcore.experiments.curve_generator import draw_for_cell, generator_trial, train_for_cell
 from sarcore.experiments.given_weights import check_training
 from sarcore.experiments.label_cells import LabelCell
-from sarcore.experiments.label_study import StudyData, results_of, train_cell, trial
+from sarcore.experiments.label_study import results_of, train_cell
 from sarcore.experiments.patches import PatchTensor
 from sarcore.experiments.pretraining import PRETRAINING, PretrainingCell
 from sarcore.experiments.progress import Progress
+from sarcore.experiments.study_data import StudyData, classifier_trial
+from sarcore.experiments.study_gan import check_patches, pretrain_for_gans, pretraining_trial
 
 REFERENCE = "flips"
 NAMES = {
@@ -60,6 +56,8 @@ def run_curve(
     ``SarcoreError`` for a folder with another study.
     """
     folder = PatchFolder.open(config.data)
+    if any(ARMS[arm].generated for arm in config.arms):
+        check_patches(config, folder)
     given = check_training(config.classifier, folder)
     recorded = {**dataclasses.asdict(config), **({"init_fingerprint": given} if given else {})}
     data = StudyData.open(
@@ -71,6 +69,7 @@ def run_curve(
         may_change=GOING_ON,
         merge=merge,
         weights=[config.classifier.init] if given else [],
+        hidden_labels=True,
     )
     cells = list(config.cells())
     study = _Curve(config, data, run_dir, progress)
@@ -95,7 +94,7 @@ class _Curve:
         """What costs time, for the plan."""
         config, generators = self.config, sum(isinstance(cell, GeneratorCell) for cell in cells)
         classifiers = sum(isinstance(cell, LabelCell) for cell in cells)
-        classifier = trial(self.data, config.classifier, self.progress)
+        classifier = classifier_trial(self.data, config.classifier, self.progress)
         kinds = [Kind("classifier", classifiers, config.classifier.steps, classifier)]
         if generators:
             pretraining, generator = (
@@ -109,7 +108,7 @@ class _Curve:
         """One training."""
         if isinstance(cell, PretrainingCell):
             steps, title = self.steps[PRETRAINING], f"features of the discriminators ({place})"
-            return pretrain_for_generators(self.config, self.data, folder, self.progress, steps=steps, title=title)
+            return pretrain_for_gans(self.config, self.data, folder, self.progress, steps=steps, title=title)
         if isinstance(cell, GeneratorCell):
             title = f"GAN, {cell.fraction:g} % of the labels, seed {cell.seed} ({place})"
             steps, features = self.steps["generator"], self.run_dir / PretrainingCell().name

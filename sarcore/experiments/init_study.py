@@ -24,9 +24,10 @@ from sarcore.experiments.contrastive import pretrain_on
 from sarcore.experiments.given_weights import check_training
 from sarcore.experiments.init_config import TRAINED, InitConfig, PretrainCell
 from sarcore.experiments.label_cells import LabelCell
-from sarcore.experiments.label_study import StudyData, results_of, train_cell, trial
+from sarcore.experiments.label_study import results_of, train_cell
 from sarcore.experiments.patches import Patches, PatchTensor, encoded
 from sarcore.experiments.progress import Progress
+from sarcore.experiments.study_data import StudyData, classifier_trial
 from sarcore.experiments.train_kinds import TrainContrastive
 from sarcore.models import ContrastiveConfig
 from sarcore.ops import decode, resample
@@ -65,6 +66,7 @@ def run_init(
         may_change=GOING_ON,
         merge=merge,
         weights=[source for source in config.sources.values() if source not in (REFERENCE, TRAINED)],
+        hidden_labels=True,
     )
     cells = list(config.cells())
     study = _Init(config, data, run_dir, progress)
@@ -118,7 +120,7 @@ class _Init:
     def kinds(self, cells: Sequence[LabelCell | PretrainCell]) -> list[Kind]:
         """What costs time, for the plan."""
         pretrainings = sum(isinstance(cell, PretrainCell) for cell in cells)
-        classifier = trial(self.data, self.config.classifier, self.progress)
+        classifier = classifier_trial(self.data, self.config.classifier, self.progress)
         kinds = [Kind("classifier", len(cells) - pretrainings, self.config.classifier.steps, classifier)]
         if pretrainings:
             kinds.append(Kind("contrastive", pretrainings, self.config.contrastive_steps, self._trial()))

@@ -1,139 +1,21 @@
-"""What the studies over shares of the labels have in common: the data, the known labels, a classifier, the results."""
+"""What the studies over shares of the labels have in common: one classifier, and the results."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from sarcore.data import PatchFolder, Split, check_leakage, patch_cache, split_by_scene
 from sarcore.engine import write_json
-from sarcore.engine.distributed import from_main
-from sarcore.errors import DataError
-from sarcore.experiments.arms import ARMS, Arm, ArmTraining, train_arm
-from sarcore.experiments.budget import same_plan
-from sarcore.experiments.cells import merge_cells
+from sarcore.experiments.arms import Arm, ArmTraining, train_arm
 from sarcore.experiments.curve_summary import aim, by_share, headlines, pooled, rows_of, write_table
-from sarcore.experiments.given_weights import check_given, check_labels
 from sarcore.experiments.label_cells import LabelCell
-from sarcore.experiments.label_subsets import labelled
-from sarcore.experiments.patches import Patches, PatchTensor, in_memory
+from sarcore.experiments.patches import PatchTensor
 from sarcore.experiments.progress import Progress
-from sarcore.experiments.runs import RESULTS_FILE, open_run
+from sarcore.experiments.runs import RESULTS_FILE
+from sarcore.experiments.study_data import StudyData
 
 TABLE_FILE = "results.csv"
-
-
-class StudySettings(Protocol):
-    """What the settings of a study over shares of the labels have in common."""
-
-    @property
-    def data(self) -> Path:
-        """Folder with one sub-folder of patches per class."""
-
-    @property
-    def seeds(self) -> int:
-        """Repetitions."""
-
-    @property
-    def test_fraction(self) -> float:
-        """Share of the patches whose scenes are kept for the test."""
-
-    @property
-    def split_seed(self) -> int:
-        """Seed of the split by scene."""
-
-
-@dataclass(frozen=True)
-class StudyData:
-    """The training scenes, whose labels may be hidden, and the test scenes."""
-
-    folder: PatchFolder
-    split: Split
-    leakage: list[str]
-    whole: PatchFolder
-    """The folder with its pixels where they are read fastest."""
-
-    @classmethod
-    def open(
-        cls,
-        config: StudySettings,
-        command: str,
-        run_dir: Path,
-        progress: Progress,
-        recorded: Mapping[str, Any],
-        *,
-        may_change: Sequence[str],
-        merge: Sequence[Path] = (),
-        weights: Sequence[str] = (),
-    ) -> StudyData:
-        """Open the data and the run folder of a study, split by scene, once, and copy the cells of the others.
-
-        ``recorded`` is what must be the same when the study goes on, but for ``may_change``, the settings that only
-        decide which cells there are. ``weights`` are files and runs that classifiers are to start from. Raises
-        ``DataError`` for data that cannot be used and for weights that know the test scenes, before anything is
-        written, and ``SarcoreError`` for a folder with another study.
-        """
-        folder = PatchFolder.open(config.data)
-        if len(folder.classes) < 2:
-            raise DataError(f"{config.data}: has one class only; a classifier needs at least two class folders")
-
-        def begin() -> tuple[Split, list[str]]:
-            path, share = run_dir / "split.json", config.test_fraction
-            known = path.is_file()
-            split = Split.load(path) if known else split_by_scene(folder, (1.0 - share, 0.0, share), config.split_seed)
-            remarks = [text for source in weights for text in check_given(Path(source), folder, split)]
-            remarks += [text for source in weights for text in check_labels(Path(source), folder)]
-            open_run(run_dir, command, recorded, folder, range(config.seeds), may_change=may_change)
-            if not known:
-                split.save(path)
-            if merge:
-                same_plan(run_dir, merge, may_change)
-                progress.note(f"{merge_cells(run_dir, merge, may_change)} cells were copied.")
-            return split, remarks
-
-        split, remarks = from_main(begin)
-        leakage = [*check_leakage(folder, split), *remarks]
-        if not folder.scenes_known:
-            leakage.append(f"{config.data} does not tell the scene of every patch, so neighbours may be on both sides")
-        for message in leakage:
-            progress.note(f"Leakage: {message}")
-        return cls(folder, split, leakage, patch_cache(folder, on_note=progress.note))
-
-    @cached_property
-    def train(self) -> Patches:
-        """All patches of the training scenes."""
-        return in_memory(self.whole.subset(self.split.train))
-
-    @cached_property
-    def test(self) -> Patches:
-        """All patches of the test scenes."""
-        return in_memory(self.whole.subset(self.split.test))
-
-    def known(self, fraction: float, seed: int) -> list[int]:
-        """Indices, within the training patches, of those whose label is known."""
-        part = self.folder.subset(self.split.train)
-        return labelled(part.labels, part.scenes, fraction / 100.0, seed)
-
-    def counts(self, known: Sequence[int]) -> dict[str, int]:
-        """Labelled patches of every class."""
-        return self.folder.subset([self.split.train[i] for i in known]).class_counts()
-
-    def describe(self) -> dict[str, Any]:
-        """What a page says of the data."""
-        parts = {"train": self.folder.subset(self.split.train), "test": self.folder.subset(self.split.test)}
-        return {
-            "name": self.folder.root.resolve().name,
-            "synthetic": self.folder.synthetic,
-            "shape": list(self.folder.shape),
-            "radiometry": self.folder.radiometry.to_dict(),
-            "scenes_known": self.folder.scenes_known,
-            "leakage": self.leakage,
-            "patches": {name: part.class_counts() for name, part in parts.items()},
-            "scenes": {name: len(set(part.scenes)) for name, part in parts.items()},
-        }
 
 
 def train_cell(
@@ -172,31 +54,6 @@ def train_cell(
     if result:
         progress.note(f"{title}: balanced accuracy {100 * result['balanced_accuracy']:.1f} %")
     return {**result, "labelled": data.counts(known)} if result else {}
-
-
-def trial(data: StudyData, training: ArmTraining, progress: Progress) -> Callable[[int, Path], float]:
-    """What `sarcore.experiments.budget.plan_steps` measures of a classifier: its seconds per step."""
-
-    def run(steps: int, folder: Path) -> float:
-        classes, title = data.folder.classes, "measuring a classifier"
-        speckle = ARMS["speckle"]  # the dearest
-        found = train_arm(
-            speckle,
-            data.train,
-            None,
-            data.test,
-            classes,
-            training,
-            folder,
-            progress,
-            data=data.folder.root,
-            seed=0,
-            steps=steps,
-            title=title,
-        )
-        return from_main(lambda: training.batch_size / float(found["images_per_second"]))
-
-    return run
 
 
 def results_of(

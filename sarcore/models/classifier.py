@@ -49,8 +49,6 @@ class ClassifierConfig:
     """Nesterov momentum of SGD."""
     label_smoothing: float = 0.0
     """Share of the target that is spread over all classes."""
-    class_weights: tuple[float, ...] = ()
-    """Weight of each class in the loss, one per class; none: all 1. The loss is not divided by their sum."""
     total_steps: int = 1000
     """Length of the cosine schedule, steps; the rate stays at its end afterwards."""
     warmup_steps: int = 50
@@ -77,11 +75,6 @@ class ClassifierConfig:
             if getattr(self, name) not in get_args(allowed):
                 words = ", ".join(get_args(allowed))
                 raise ValueError(f"{name} must be one of {words}, {getattr(self, name)!r} was given.")
-        if self.class_weights and (len(self.class_weights) != self.classes or min(self.class_weights) < 0.0):
-            raise ValueError(
-                f"class_weights must be one weight of 0 or more for each of the {self.classes} classes, "
-                f"{self.class_weights} was given."
-            )
         if not 0.0 <= self.speckle_p <= 1.0:
             raise ValueError(f"speckle_p must lie in [0, 1], {self.speckle_p} was given.")
         if self.speckle_oversampling and not 1.0 <= self.speckle_oversampling <= 10.0:
@@ -201,20 +194,12 @@ class Classifier(nn.Module):
         losses, hits = [], []
         for part, truth, number in step.parts(images, labels, numbers):
             logits = self(self.augment(part, number))
-            loss = self._loss(logits.float(), truth)
+            loss = F.cross_entropy(logits.float(), truth, label_smoothing=self.config.label_smoothing)
             step.backward(loss)
             losses.append(loss.detach())
             hits.append((logits.detach().argmax(dim=1) == truth).float().mean())
         step.update()
         return {"loss": torch.stack(losses).mean(), "accuracy": torch.stack(hits).mean(), "lr": lr}
-
-    def _loss(self, logits: Tensor, truth: Tensor) -> Tensor:
-        """Cross entropy; weighted ones are summed and divided by their number, so that parts of a batch add up."""
-        smoothing = self.config.label_smoothing
-        if not self.config.class_weights:
-            return F.cross_entropy(logits, truth, label_smoothing=smoothing)
-        weights = logits.new_tensor(self.config.class_weights)
-        return F.cross_entropy(logits, truth, weights, reduction="sum", label_smoothing=smoothing) / len(truth)
 
     def learning_rate(self, step: int) -> float:
         """Return the rate of a step counted from 0: a linear rise, then half a cosine to zero."""
