@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -84,13 +85,17 @@ def test_balanced_patches_are_those_of_the_indices():
         balanced_indices(torch.zeros(2), -1.0)
 
 
-def test_shares_and_means_of_classes_leave_unknown_labels_out():
+def test_shares_and_brightness_of_classes_leave_unknown_labels_out():
     images = torch.tensor([0, 51, 102, 255, 204], dtype=torch.uint8).view(5, 1, 1, 1).expand(-1, 1, 4, 4)
     patches = PatchTensor(images, torch.tensor([0, 0, 2, -1, -1]), Radiometry("digital", 0, 255))
     assert gan.class_shares(patches, 3) == pytest.approx([2 / 3, 0.0, 1 / 3])
-    assert gan.class_means(patches, 3, 0.7) == pytest.approx([0.1, 0.7, 0.4])
+    means, deviations = gan.brightness(patches, 3)
+    assert means == pytest.approx([0.1, 0.48, 0.4])
+    within = 2 * 0.1**2  # of one degree of freedom
+    assert deviations == pytest.approx([((within + 4 * within) / 5) ** 0.5, within**0.5, within**0.5])
     assert gan.class_shares(patches, 0) is None
-    assert gan.class_means(patches, 0, 0.7) is None
+    found = np.array([0, 51, 102, 255, 204]) / 255
+    assert gan.brightness(patches, 0) == (pytest.approx([found.mean()]), pytest.approx([found.std(ddof=1)]))
     nobody = PatchTensor(images, torch.full((5,), -1), Radiometry("digital", 0, 255))
     assert gan.class_shares(nobody, 3) is None
 
@@ -162,7 +167,11 @@ def test_the_model_begins_with_the_means_and_shares_of_what_it_is_shown(features
     meta = {"classes": ["dark", "bright"], "radiometry": patches.radiometry.to_dict()}
     gan.train_gan_on(patches, config_of("unused", features), tmp_path / "run", Silent(), meta=meta)
     dark, bright = (images[part].double().mean() / 255 for part in (slice(0, 16), slice(16, 20)))
-    assert begun[0][0]["class_means"] == pytest.approx([float(dark), float(bright)], rel=1e-5)
+    assert begun[0][0]["means"] == pytest.approx([float(dark), float(bright)], rel=1e-5)
+    spread = [images[part].double().mean(dim=(1, 2, 3)).std() / 255 for part in (slice(0, 16), slice(16, 20))]
+    within = (15 * spread[0] ** 2 + 3 * spread[1] ** 2) / 18
+    leaning = [((n * s**2 + 4 * within) / (n + 4)) ** 0.5 for n, s in zip((15, 3), spread, strict=True)]
+    assert begun[0][0]["deviations"] == pytest.approx([float(value) for value in leaning], rel=1e-5)
     assert begun[0][0]["class_shares"] == pytest.approx([2 / 3, 1 / 3])  # of 16 and 4 patches, 16 and 8 are shown
     row = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[0])
     assert row["epoch"] == pytest.approx(8 / 24)
@@ -245,7 +254,8 @@ def test_a_trained_gan_is_better_than_an_untrained_one():
     held_out = PatchTensor(codes, torch.arange(32) % 2, Radiometry("digital", 0, 255))
     torch.manual_seed(0)
     config = dataclasses.replace(SMALL, size=32, classes=2, width=4, features_width=8, ada_target=0.0)
-    model = GAN(config, data_mean=float(real.mean()))
+    seen = PatchTensor((real * 255).round().to(torch.uint8), labels, held_out.radiometry)
+    model = GAN(config, **dict(zip(("means", "deviations"), gan.brightness(seen, 2), strict=True)))
     random = Contrastive(ContrastiveConfig(depth=18, width=8), data_mean=0.35, data_std=0.2)
     model.discriminator.take_features(random.state_dict(), real)
     validation = gan_validation(held_out, "hard", config)

@@ -34,7 +34,7 @@ def test_an_image_is_the_same_in_any_batch(look):
 
 def test_images_are_their_reflectivity_speckled():
     limits = (0.0, 255.0)
-    model = made(config=small(**SPECKLED, limits=limits), data_mean=0.2)
+    model = made(config=small(**SPECKLED, limits=limits), means=[0.2])
     z, labels, index = model.latent(3), torch.tensor([0, 1, 2]), torch.tensor([5, 6, 7])
     r = model.reflectivity(z, labels, seed=2, index=index)
     expected = speckle(r * 255, 4.0, seed=2, domain="amplitude", psf=("gaussian", 2.5), index=index) / 255
@@ -213,7 +213,7 @@ def test_patches_of_another_size_are_refused():
 
 def test_the_state_holds_all_that_a_model_of_other_data_needs():
     """Features, shares of classes, probability of augmentation, count of steps: from the state alone."""
-    model = made(data_mean=0.3, class_shares=[1, 2, 3], seed=4)
+    model = made(means=[0.3], deviations=[0.1], class_shares=[1, 2, 3], seed=4)
     model.discriminator.take_features(
         Contrastive(ContrastiveConfig(depth=18, width=2), data_mean=0.3, data_std=0.1).state_dict(), batch()[0]
     )

@@ -167,23 +167,30 @@ def test_noise_is_standard_normal_and_that_of_its_image():
 @pytest.mark.parametrize(
     ("domain", "limits"), [("amplitude", (0.0, 255.0)), ("intensity", (0.1, 2.0)), ("db", (-25.0, 0.0))]
 )
-def test_images_begin_at_the_means_of_their_classes(domain, limits):
-    model = made(config=small(domain=domain, limits=limits), class_means=[0.2, 0.5, 0.8])
-    for name in ("to_log", "gain"):
-        torch.nn.init.zeros_(getattr(model.generator, name).weight)
-    model.generator.gain.bias.data.fill_(0.0)
-    images = model.generate(model.latent(3), torch.arange(3))
-    torch.testing.assert_close(images.mean(dim=(1, 2, 3)), torch.tensor([0.2, 0.5, 0.8]), rtol=1e-5, atol=1e-5)
-    for wrong in ([0.5], [0.1] * 4):
-        with pytest.raises(ValueError, match="class_means must be 3 numbers"):
-            GAN(small(), class_means=wrong)
-
-
-def test_styles_change_the_brightness_within_a_bound():
-    """By no more than a factor of exp(0.7) of the amplitude, whatever the style."""
-    model = made(config=small(classes=0), data_mean=0.2)
+def test_patches_are_as_bright_as_their_class_and_vary_as_much(domain, limits):
+    """z = 0 is a patch of the mean of the class; the first number of z is brightness in standard deviations."""
+    means, deviations = [0.2, 0.5, 0.6], [0.0, 0.1, 0.2]
+    model = made(config=small(domain=domain, limits=limits), means=means, deviations=deviations)
     torch.nn.init.zeros_(model.generator.to_log.weight)
-    for sign in (-1.0, 1.0):
-        model.generator.gain.bias.data.fill_(100.0 * sign)
-        image = model.generator(model.latent(1), None, torch.zeros(1, dtype=torch.int64)).detach()
-        torch.testing.assert_close(image, torch.full_like(image, 0.2 * math.exp(0.7 * sign)))
+    latent = torch.zeros(2, 3, model.config.latent)
+    latent[0, :, 1] = 1.0  # on the sphere its first number is 0
+    latent[1, :, :2] = torch.tensor([1.0, (model.config.latent - 1.0) ** 0.5])  # 1
+    for z, expected in zip(latent, (means, [m + d for m, d in zip(means, deviations, strict=True)]), strict=True):
+        found = model.generate(z, torch.arange(3)).mean(dim=(1, 2, 3))
+        torch.testing.assert_close(found, torch.tensor(expected), rtol=1e-5, atol=1e-5)
+    dark = model.generate(-latent[1], torch.arange(3)).mean(dim=(1, 2, 3))
+    assert float(dark[0]) == pytest.approx(0.2, rel=1e-4)
+    assert (dark[1:] < torch.tensor(means[1:])).all()
+
+
+def test_one_mean_and_deviation_may_hold_for_all_classes():
+    model = made(config=small(), means=[0.4], deviations=[0.1])
+    assert model.generator.deviation.flatten().tolist() == pytest.approx([math.log(0.5 / 0.4)] * 3)
+    assert model.generator.brightness.flatten().tolist() == pytest.approx([math.log(0.4)] * 3)
+
+
+@pytest.mark.parametrize("name", ["means", "deviations"])
+@pytest.mark.parametrize("wrong", [[0.5, 0.5], [0.1] * 4, [-0.1], [0.2, 0.3, 1.1], []])
+def test_brightness_that_is_no_such_is_refused(name, wrong):
+    with pytest.raises(ValueError, match=f"{name} must be 1 or 3 numbers in"):
+        GAN(small(), **{name: wrong})

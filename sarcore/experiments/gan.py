@@ -21,7 +21,6 @@ from sarcore.experiments.patches import (
     ScenarioPatches,
     balanced,
     encoded,
-    mean_and_deviation,
     scenario_size,
 )
 from sarcore.experiments.pretraining import pretrain_features
@@ -33,6 +32,7 @@ from sarcore.experiments.validations import gan_validation
 from sarcore.models import GAN, GANConfig
 
 _AT_ONCE = 256  # patches that are encoded together
+_PRIOR = 4  # patches that the variance within all classes counts as much as
 _NORMALISED_BY = 64  # patches by which the features are normalised
 
 
@@ -59,12 +59,12 @@ def train_gan_on(
     known, weights = features_of(config, patches, run_dir, progress, held_out=held_out)
     model_config = dataclasses.replace(model_config, **known)
     shown = balanced(patches, config.balance) if model_config.classes else patches
-    mean = mean_and_deviation(patches)[0]
+    means, deviations = brightness(patches, model_config.classes)
     torch.manual_seed(config.fit.seed)
     model = GAN(
         model_config,
-        data_mean=mean,
-        class_means=class_means(patches, model_config.classes, mean),
+        means=means,
+        deviations=deviations,
         class_shares=class_shares(shown, model_config.classes),
         seed=config.fit.seed,
     )
@@ -113,19 +113,21 @@ def class_shares(patches: Patches, classes: int) -> list[float] | None:
     return [count / len(known) for count in torch.bincount(known.long(), minlength=classes).tolist()]
 
 
-def class_means(patches: Patches, classes: int, mean: float) -> list[float] | None:
-    """Mean of the patches of each class in [0, 1], ``mean`` where none is known; None where classes play no part."""
-    if not classes:
-        return None
-    sums, counts = torch.zeros(2, classes, dtype=torch.float64)
-    for start in range(0, len(patches), _AT_ONCE):
-        labels = patches.labels[start : start + _AT_ONCE].long()
-        means = encoded(patches, range(start, start + len(labels))).double().mean(dim=(1, 2, 3))
-        known = labels >= 0
-        sums.index_add_(0, labels[known], means[known])
-        counts.index_add_(0, labels[known], torch.ones_like(means[known]))
-    found = torch.where(counts > 0, sums / counts.clamp(min=1), mean)
-    return [float(value) for value in found]
+def brightness(patches: Patches, classes: int) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of the patch means in [0, 1] of each class; of all patches where there are none.
+
+    The variance of a class known of few patches leans on that within all classes, as if 4 patches more had it. A class
+    known of none has the mean of all patches.
+    """
+    parts = (range(start, min(start + _AT_ONCE, len(patches))) for start in range(0, len(patches), _AT_ONCE))
+    means = torch.cat([encoded(patches, part).double().mean(dim=(1, 2, 3)) for part in parts])
+    labels = patches.labels.long() if classes else torch.zeros(len(patches), dtype=torch.int64)
+    groups = [means[labels == label] for label in range(max(1, classes))]
+    squares = [float((group - group.mean()).square().sum()) if len(group) else 0.0 for group in groups]
+    free = [max(0, len(group) - 1) for group in groups]
+    within = sum(squares) / max(1, sum(free))
+    variances = [(square + _PRIOR * within) / (count + _PRIOR) for square, count in zip(squares, free, strict=True)]
+    return [float((group if len(group) else means).mean()) for group in groups], [value**0.5 for value in variances]
 
 
 def train_gan(

@@ -43,8 +43,8 @@ class GAN(nn.Module):
 
     Args:
         config: all settings.
-        data_mean: mean of the training patches in [0, 1], with which the images of the generator begin.
-        class_means: those of each class, in its place.
+        means: of the training patches in [0, 1], one for each class or one for all: where the training begins.
+        deviations: standard deviations of the means of single patches, as ``means``: how much their brightness varies.
         class_shares: how often each class is met among the labels of the training; what is drawn beside patches whose
             label is -1, of which nobody knows the class, is of these shares. None: all alike.
         seed: of the fixed latent vectors of ``sample_grid``.
@@ -57,16 +57,18 @@ class GAN(nn.Module):
         self,
         config: GANConfig,
         *,
-        data_mean: float = 0.5,
-        class_means: Sequence[float] | None = None,
+        means: Sequence[float] = (0.5,),
+        deviations: Sequence[float] = (0.0,),
         class_shares: Sequence[float] | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.config = config
-        if class_means is not None and len(class_means) != config.classes:
-            raise ValueError(f"class_means must be {config.classes} numbers, one per class; {class_means} was given.")
-        self.generator = Generator(config, class_means or (data_mean,))
+        for name, given in (("means", means), ("deviations", deviations)):
+            if len(given) not in {1, config.classes} or any(not 0.0 <= value <= 1.0 for value in given):
+                needed = f"1 or {config.classes} numbers" if config.classes else "1 number"
+                raise ValueError(f"{name} must be {needed} in [0, 1], {list(given)} was given.")
+        self.generator = Generator(config, means, deviations)
         self.discriminator = ProjectedDiscriminator(config)
         self.speckle = SpeckleOutput.of(config)
         self.augment = AdaptiveAugment(config)

@@ -17,7 +17,6 @@ from sarcore.ops import speckle_field
 _STYLE = 128
 _CLASS = 32  # numbers that say the class to the generator
 _START = 32  # channels of noise that the generator begins with
-_GAIN = 0.7  # largest change of brightness by the style, natural logarithm of the amplitude
 _SLOPE = 0.2
 _NOISE = 0x9E3779B97F4A7C15  # tells the noise of a seed from its speckle
 _DECIBELS = 20.0 / math.log(10.0)  # of a factor e of the amplitude
@@ -31,10 +30,11 @@ class Generator(nn.Module):
     start from white noise of 32 channels at the coarsest side: patches are cut anywhere, so the network has no place
     to learn a layout by. Each stage has two 3x3 convolutions, between stages the nearest pixel is repeated; each
     convolution adds noise of a learned strength, then leaky ReLU, normalises each pixel over the channels, and is
-    scaled and shifted by w. A last convolution and a pixel shuffle give the logarithm of an amplitude, to which a
-    brightness of the class and a bounded one of w are added. Of speckled images it is smoothed by [1 2 1] / 4, which
-    removes the grid of the pixel shuffle, and interpolated by two where the sensor resolves no more
-    (`GANConfig.coarse`).
+    scaled and shifted by w. A last convolution and a pixel shuffle give the logarithm of an amplitude. To it the
+    brightness of the patch is added, which is that of the class and its deviation times the first number of z: how
+    bright a whole patch is, its incidence angle, soil or season, is right by construction, as speckle is. Of speckled
+    images the logarithm is smoothed by [1 2 1] / 4, which removes the grid of the pixel shuffle, and interpolated by
+    two where the sensor resolves no more (`GANConfig.coarse`).
 
     >>> generator = Generator(GANConfig(size=20, width=4, classes=3))
     >>> generator(torch.zeros(2, 64), torch.tensor([0, 2]), torch.tensor([0, 1])).shape
@@ -43,8 +43,12 @@ class Generator(nn.Module):
     Source: Karras et al., arXiv 1812.04948 (styles, noise), 1710.10196 (pixel norm).
     """
 
-    def __init__(self, config: GANConfig, means: Sequence[float] = (0.5,)) -> None:
-        """``means`` of the training patches in [0, 1], one per class, or a single one: where the images begin."""
+    deviation: Tensor
+
+    def __init__(
+        self, config: GANConfig, means: Sequence[float] = (0.5,), deviations: Sequence[float] = (0.0,)
+    ) -> None:
+        """Take the mean and standard deviation of patch means in [0, 1], of each class or a single one."""
         super().__init__()
         self.config = config
         self.base = base_and_doublings(config.size)[0]
@@ -63,11 +67,11 @@ class Generator(nn.Module):
         )
         self.to_log = convolution(filters[-1], config.channels * (4 if config.shuffled else 1))
         nn.init.normal_(self.to_log.weight, 0.0, 0.06)
-        self.gain = nn.Linear(_STYLE, config.channels)
-        nn.init.normal_(self.gain.weight, 0.0, 0.05)
-        nn.init.zeros_(self.gain.bias)
-        logs = torch.tensor([self._log(mean) for mean in means]).expand(max(1, config.classes))
+        logs = torch.tensor([self._log(mean) for mean in _of_each(means, config.classes)])
         self.brightness = nn.Parameter(logs[:, None].repeat(1, config.channels))
+        given = zip(_of_each(means, config.classes), _of_each(deviations, config.classes), strict=True)
+        found = [self._log(mean + deviation) - self._log(mean) for mean, deviation in given]
+        self.register_buffer("deviation", torch.tensor(found)[:, None])
 
     def forward(self, z: Tensor, labels: Tensor | None, index: Tensor, *, seed: int = 0) -> Tensor:
         """Reflectivity as the patches are encoded, float32 at least; bright ones go beyond 1.
@@ -88,9 +92,8 @@ class Generator(nn.Module):
         log = self.to_log(h)
         log = log.to(torch.promote_types(log.dtype, torch.float32))
         log = F.pixel_shuffle(log, 2) if self.config.shuffled else log
-        own = self.brightness[:1] if labels is None or self.classes is None else self.brightness[labels]
-        gain = _GAIN * torch.tanh(self.gain(w).to(log.dtype))
-        log = log + (gain + own)[:, :, None, None]
+        of = torch.zeros_like(index) if labels is None or self.classes is None else labels
+        log = log + (self.brightness[of] + self.deviation[of] * given[:, :1])[:, :, None, None]
         if self.config.shuffled and self.config.speckle != "none":
             log = smoothed(log)
         if self.config.coarse:
@@ -142,6 +145,10 @@ class _Styled(nn.Module):
         scale, shift = self.affine(w)[:, :, None, None].chunk(2, dim=1)
         h = h * torch.rsqrt(h.square().mean(dim=1, keepdim=True) + 1e-6)
         return torch.addcmul(shift, h, 1.0 + scale)
+
+
+def _of_each(values: Sequence[float], classes: int) -> list[float]:
+    return list(values) * max(1, classes) if len(values) == 1 else list(values)
 
 
 def smoothed(images: Tensor) -> Tensor:
