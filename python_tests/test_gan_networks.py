@@ -194,3 +194,5 @@ def test_one_mean_and_deviation_may_hold_for_all_classes():
 def test_brightness_that_is_no_such_is_refused(name, wrong):
     with pytest.raises(ValueError, match=f"{name} must be 1 or 3 numbers in"):
         GAN(small(), **{name: wrong})
+    with pytest.raises(ValueError, match=f"{name} must be 1 number in"):
+        GAN(small(classes=0), **{name: wrong if len(wrong) != 1 else [1.5]})

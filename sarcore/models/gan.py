@@ -65,7 +65,7 @@ class GAN(nn.Module):
         super().__init__()
         self.config = config
         for name, given in (("means", means), ("deviations", deviations)):
-            if len(given) not in {1, config.classes} or any(not 0.0 <= value <= 1.0 for value in given):
+            if len(given) not in {1, max(1, config.classes)} or any(not 0.0 <= value <= 1.0 for value in given):
                 needed = f"1 or {config.classes} numbers" if config.classes else "1 number"
                 raise ValueError(f"{name} must be {needed} in [0, 1], {list(given)} was given.")
         self.generator = Generator(config, means, deviations)
