@@ -23,6 +23,7 @@ from .gan_models import SPECKLED, batch, made, small
     ("changes", "message"),
     [
         ({"size": 37}, "the nearest that are"),
+        ({"latent": 1}, "latent must be at least 2"),
         ({"loss": "lsgan"}, "hinge, bce"),
         ({"features_depth": 20}, "18, 34, 50"),
         ({"features_width": 0}, "features_width must be at least 1"),
@@ -51,7 +52,7 @@ def test_any_size_that_halves_down(size, look):
 
 def test_reflectivity_is_coarse_where_the_sensor_is():
     """Its logarithm is a bilinear interpolation by two: of an image that can be solved for."""
-    model = made(config=small(**SPECKLED))
+    model = made(config=small(**SPECKLED), means=[0.2])  # dark: what is clipped is no interpolation
     log = model.reflectivity(model.latent(2), torch.tensor([0, 1])).log()
     torch.testing.assert_close(
         F.interpolate(_coarse(log), scale_factor=2.0, mode="bilinear", align_corners=False), log, rtol=1e-4, atol=1e-4
@@ -181,6 +182,18 @@ def test_patches_are_as_bright_as_their_class_and_vary_as_much(domain, limits):
     dark = model.generate(-latent[1], torch.arange(3)).mean(dim=(1, 2, 3))
     assert float(dark[0]) == pytest.approx(0.2, rel=1e-4)
     assert (dark[1:] < torch.tensor(means[1:])).all()
+
+
+def test_the_network_does_not_know_the_level_and_cannot_take_it_back():
+    """Latent vectors that differ in their first number alone are one picture at two levels."""
+    model = made(config=small(), means=[0.2], deviations=[0.01])
+    radius = model.config.latent**0.5
+    latent = F.normalize(model.latent(1), dim=1).repeat(2, 1) * radius  # on the sphere, and mirrored in its equator
+    latent[1, 0] = -latent[0, 0]
+    picture = model.generator(latent, torch.tensor([1, 1]), torch.tensor([3, 3])).log()
+    level = model.generator.deviation[0] * (latent[0, 0] - latent[1, 0])
+    assert abs(float(level)) > 1e-3
+    torch.testing.assert_close(picture[0] - picture[1], level.expand_as(picture[0]), rtol=1e-4, atol=1e-5)
 
 
 def test_one_mean_and_deviation_may_hold_for_all_classes():

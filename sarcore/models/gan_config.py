@@ -51,7 +51,8 @@ class GANConfig(GenerativeConfig):
         super().__post_init__()
         base_and_doublings(self.size)
         check_depth(self.features_depth)
-        for name, least in (("width", 1), ("features_width", 1), ("ada_steps", 1)):
+        # The first number of the latent vector is the level of the patch, all others are its structure.
+        for name, least in (("latent", 2), ("width", 1), ("features_width", 1), ("ada_steps", 1)):
             if not getattr(self, name) >= least:
                 raise ValueError(f"{name} must be at least {least}, {getattr(self, name)} was given.")
         if self.loss not in get_args(GANLossName):

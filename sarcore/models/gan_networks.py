@@ -26,15 +26,16 @@ _RANGE = (-6.0, 2.0)  # natural logarithm of the amplitude, relative to white
 class Generator(nn.Module):
     """Make reflectivity (N, channels, size, size) of latent vectors (N, latent), classes (N,) and numbers (N,).
 
-    z, on the sphere of radius sqrt(latent), and the embedding of the class give a style w by two layers. The stages
-    start from white noise of 32 channels at the coarsest side: patches are cut anywhere, so the network has no place
-    to learn a layout by. Each stage has two 3x3 convolutions, between stages the nearest pixel is repeated; each
-    convolution adds noise of a learned strength, then leaky ReLU, normalises each pixel over the channels, and is
-    scaled and shifted by w. A last convolution and a pixel shuffle give the logarithm of an amplitude. To it the
-    brightness of the patch is added, which is that of the class and its deviation times the first number of z: how
-    bright a whole patch is, its incidence angle, soil or season, is right by construction, as speckle is. Of speckled
-    images the logarithm is smoothed by [1 2 1] / 4, which removes the grid of the pixel shuffle, and interpolated by
-    two where the sensor resolves no more (`GANConfig.coarse`).
+    z, on the sphere of radius sqrt(latent), but for its first number, and the embedding of the class give a style w by
+    two layers. The stages start from white noise of 32 channels at the coarsest side: patches are cut anywhere, so the
+    network has no place to learn a layout by. Each stage has two 3x3 convolutions, between stages the nearest pixel is
+    repeated; each convolution adds noise of a learned strength, then leaky ReLU, normalises each pixel over the
+    channels, and is scaled and shifted by w. A last convolution and a pixel shuffle give the logarithm of an amplitude.
+    To it the level of the patch is added, which is that of the class and its deviation times the first number of z.
+    The network does not know that number, and cannot take it back: how bright a whole patch is, by incidence angle,
+    soil or season, is right by construction, as speckle is. Of speckled images the logarithm is smoothed by
+    [1 2 1] / 4, which removes the grid of the pixel shuffle, and interpolated by two where the sensor resolves no more
+    (`GANConfig.coarse`).
 
     >>> generator = Generator(GANConfig(size=20, width=4, classes=3))
     >>> generator(torch.zeros(2, 64), torch.tensor([0, 2]), torch.tensor([0, 1])).shape
@@ -55,7 +56,7 @@ class Generator(nn.Module):
         filters = config.generator_filters
         self.classes = nn.Embedding(config.classes, _CLASS) if config.classes else None
         self.style = nn.Sequential(
-            nn.Linear(config.latent + (_CLASS if config.classes else 0), _STYLE),
+            nn.Linear(config.latent - 1 + (_CLASS if config.classes else 0), _STYLE),
             nn.LeakyReLU(_SLOPE),
             nn.Linear(_STYLE, _STYLE),
             nn.LeakyReLU(_SLOPE),
@@ -79,6 +80,7 @@ class Generator(nn.Module):
         The noise of image i follows from ``seed`` and ``index[i]``.
         """
         given = F.normalize(z, dim=1) * self.config.latent**0.5
+        level, given = given[:, :1], given[:, 1:]
         if self.classes is not None:
             given = torch.cat((given, self.classes(labels)), dim=1)
         w = self.style(given)
@@ -93,7 +95,7 @@ class Generator(nn.Module):
         log = log.to(torch.promote_types(log.dtype, torch.float32))
         log = F.pixel_shuffle(log, 2) if self.config.shuffled else log
         of = torch.zeros_like(index) if labels is None or self.classes is None else labels
-        log = log + (self.brightness[of] + self.deviation[of] * given[:, :1])[:, :, None, None]
+        log = log + (self.brightness[of] + self.deviation[of] * level)[:, :, None, None]
         if self.config.shuffled and self.config.speckle != "none":
             log = smoothed(log)
         if self.config.coarse:
