@@ -1,7 +1,7 @@
 """The pages run in folders of their own, where their commands are given before their Python lines.
 
-docs/scenes.md finds its scene there, docs/translation.md those of two satellites and a set of pairs. Trainings are cut
-to a few steps of a tiny network: later options win.
+docs/scenes.md finds its scene there, docs/translation.md those of two satellites and a set of pairs, the page on the
+paper simulated patches. Trainings are cut to a few steps of a tiny network: later options win.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-SCENES, TRAINING, TRANSLATION = (
-    Path(__file__).with_name(name) for name in ("scenes.md", "training.md", "translation.md")
+SCENES, TRAINING, TRANSLATION, PAPER = (
+    Path(__file__).with_name(name)
+    for name in ("scenes.md", "training.md", "translation.md", "what_the_paper_could_not_do.md")
 )
 TINY = {
     "train began": "--steps 4 --batch-size 4 --width 4",
@@ -48,6 +49,23 @@ TINY_TRANSLATION = {
     "watch": "",
     "report": "",
 }
+FEW = "--pretraining-steps 2 --pretraining-width 4 --precision 32-true"
+GENERATION = (
+    f"{FEW} --gan-steps 2 --gan-width 4 --began-steps 2 --began-width 4 --features-steps 2 --features-width 4 "
+    "--samples 24 --repeats 2 --seeds 1"
+)
+TINY_PAPER = {
+    "experiment generation terrain160 --ablation": f"{GENERATION} --ablation-changes relu",
+    "experiment generation": GENERATION,
+    "experiment augmentation": "--classifier-steps 2 --width 4 --size 32 --arms flips gan --targets all --synthetic 4 "
+    "--seeds 1 --precision 32-true",
+    "experiment curve": f"{FEW} --generator-steps 2 --generator-width 4 --classifier-steps 2 --width 4 --size 32 "
+    "--fractions 50 --synthetic 4 --seeds 1",
+    "experiment init": "--contrastive-steps 2 --classifier-steps 2 --width 4 --size 32 --fractions 50 --seeds 1 "
+    "--precision 32-true",
+    "generate": "--count 8",
+    "looks": "",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +90,13 @@ def _folder_of_the_page(request: pytest.FixtureRequest, tmp_path: Path, monkeypa
         two_satellites.write_pairs(tmp_path / "sen12")
         for line in _commands(TRANSLATION):
             _run_small(line, TINY_TRANSLATION)
+    elif request.node.name == PAPER.name:
+        from sarcore.data import write_simulated
+
+        monkeypatch.chdir(tmp_path)
+        write_simulated(tmp_path / "terrain160", scenes_per_class=4, patches_per_scene_side=2, size=40, seed=3)
+        for line in _commands(PAPER):
+            _run_small(line, TINY_PAPER)
 
 
 def _commands(page: Path) -> Iterator[str]:
